@@ -1,0 +1,1 @@
+"""Networks that turn signals into features, with pooling and heads apart."""

@@ -1,0 +1,51 @@
+"""Errors that people read: what was wrong, where, and what to do next.
+
+The door (`pahcl.cli`) prints a `PahclError` as a few lines without a traceback and ends with its
+`exit_status`; every other exception is a fault of ours and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+
+class PahclError(Exception):
+    """Base of every error that a person can act on.
+
+    The text names the value, what was expected and the next action; for a path also the config key
+    or option that sets it.
+    """
+
+    exit_status = 1
+
+
+class UsageError(PahclError):
+    """Refuse a question that was asked wrongly (unknown name, impossible combination)."""
+
+    exit_status = 2
+
+
+class DataError(PahclError):
+    """Report a data set that cannot be used: a missing root, a table of another version."""
+
+
+class RecordError(DataError):
+    """Report one record that cannot be used; the writer lists it as rejected and goes on.
+
+    Args:
+        reason: What is wrong with the record, in a few words, without the file's name.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class SpecError(PahclError):
+    """Refuse a signal that does not fit what an encoder or a store expects."""
+
+
+class StoreError(PahclError):
+    """Refuse a store: incomplete, damaged, or of an unknown format version."""
+
+
+class CheckpointError(PahclError):
+    """Refuse a checkpoint: unreadable, of another task, or of another input contract."""

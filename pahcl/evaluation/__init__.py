@@ -1,0 +1,1 @@
+"""Evidence: predictions, metrics, intervals, comparisons, receipts."""

@@ -1,0 +1,1 @@
+"""Leads, units, filters, resampling, normalisation and quality of signals."""

@@ -1,0 +1,1 @@
+"""Synthetic corpora, written in the publishers' own layouts."""

@@ -1,0 +1,1 @@
+"""The packed signal store: written once, read by batched gathers."""

@@ -1,0 +1,1 @@
+"""Strategies that carry an encoder to another task."""
