@@ -1,0 +1,194 @@
+"""The training verbs: LightningCLI with a run folder around it.
+
+Settled by experiment (jsonargparse 4.53): `omegaconf+` together with relative paths is the one
+parser mode in which `${...}` in a config follows what the command line overrides.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import re
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentError, set_parsing_settings
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from pahcl.commands._common import modules_in
+from pahcl.commands._loggers import build_loggers
+from pahcl.commands._run import Run, checkpoint_to_resume, choose_name
+from pahcl.errors import DataError, PahclError, UsageError
+from pahcl.evaluation.run import RunFolder
+from pahcl.modules.callbacks import EpochLine, EpochSeed, EvidenceWriter
+
+log = logging.getLogger(__name__)
+
+
+def make_class_names_short() -> None:
+    """Import every data module, method, encoder and strategy, so that configs may name the class alone."""
+    for package in ("data_modules", "pahcl.modules", "pahcl.encoders", "pahcl.transfer"):
+        for name in modules_in(package):
+            importlib.import_module(f"{package}.{name}")
+
+
+class SaveConfig(SaveConfigCallback):
+    """Keep the resolved config in the run folder, in the W&B run and in every checkpoint."""
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write the config once; a later `test` in the same folder leaves it as it is."""
+        text = self.parser.dump(self.config, skip_none=False)
+        config = plain(yaml.safe_load(text))
+        pl_module.run_config = config
+        target = RunFolder(trainer.default_root_dir).config_path
+        if stage == "fit" or not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary = target.with_suffix(".tmp")
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(target)
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.experiment.config.update(config, allow_val_change=True)
+
+
+def plain(config: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what is not part of an experiment: the paths of the config files themselves."""
+    return {key: value for key, value in config.items() if key != "config"}
+
+
+class Cli(LightningCLI):
+    """Walk from a config to a run folder."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add `--run.*`."""
+        parser.add_class_arguments(Run, "run")
+
+    def _parse_ckpt_path(self) -> None:
+        """Leave the config alone: what a person writes beats what a checkpoint stores.
+
+        LightningCLI would let the hyper-parameters of `--ckpt_path` override the command line.
+        """
+
+    @property
+    def options(self) -> Any:
+        """Give the parsed config of the verb."""
+        return self.config[self.subcommand]
+
+    def before_instantiate_classes(self) -> None:
+        """Settle the run folder and the checkpoint before anything is built."""
+        run = self.options.run
+        run.name = choose_name(run.name)
+        self.folder = RunFolder(Path(run.root) / run.experiment / run.name)
+        self.options.trainer.default_root_dir = str(self.folder.path)
+        if self.options.trainer.get("fast_dev_run"):
+            return
+        if self.subcommand == "fit" and self.options.ckpt_path is None:
+            dump = self._parser(self.subcommand).dump(self.options, skip_none=False)
+            last = checkpoint_to_resume(self.folder, plain(yaml.safe_load(dump)))
+            if last is not None:
+                log.info("Going on with %s from %s.", self.folder.path, last.name)
+                self.options.ckpt_path = str(last)
+        elif self.subcommand != "fit":
+            self._choose_checkpoint()
+
+    def _choose_checkpoint(self) -> None:
+        """Take the run's best checkpoint where `--ckpt_path` names none; refuse a missing one."""
+        path = Path(self.options.ckpt_path or self.folder.best)
+        if not path.is_file():
+            raise UsageError(
+                f"There is no checkpoint at {path}. `pahcl {self.subcommand} --config "
+                "RUN/config.yaml` takes the best one of a run that `fit` has made; --ckpt_path "
+                "names another."
+            )
+        self.options.ckpt_path = str(path)
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Add the loggers and callbacks that every run has."""
+        settings = self._get(self.config_init, "trainer", default={})
+        trying = bool(settings.get("fast_dev_run"))
+        if settings.get("logger") in (None, True) and not trying:
+            kwargs["logger"] = build_loggers(self.folder, self.options.run)
+        if not sys.stderr.isatty() and settings.get("enable_progress_bar") is None:
+            kwargs["enable_progress_bar"] = False
+        kwargs["callbacks"] = [*(settings.get("callbacks") or []), *self._callbacks(trying)]
+        return super().instantiate_trainer(**kwargs)
+
+    def _callbacks(self, trying: bool) -> list[Callback]:
+        callbacks: list[Callback] = [EpochSeed(self.options.seed_everything), EpochLine()]
+        if trying:
+            return callbacks
+        callbacks.append(EvidenceWriter(self.folder))
+        if self.subcommand != "fit":
+            return callbacks
+        monitor, mode = f"val/{self.datamodule.task.primary_metric}", self.datamodule.task.mode
+        if self.options.run.patience is not None:
+            patience = self.options.run.patience
+            callbacks.append(EarlyStopping(monitor, mode=mode, patience=patience, check_finite=False))
+        keep: dict[str, Any] = {
+            "dirpath": self.folder.best.parent,
+            "enable_version_counter": False,
+            "auto_insert_metric_name": False,
+        }
+        return [
+            *callbacks,
+            ModelCheckpoint(filename=self.folder.best.stem, monitor=monitor, mode=mode, **keep),
+            ModelCheckpoint(filename=self.folder.last.stem, save_on_train_epoch_end=True, **keep),
+        ]
+
+    def before_fit(self) -> None:
+        """Compile the encoder where that is asked for."""
+        if self.options.run.compile:
+            self.model.encoder.compile()
+
+    def after_fit(self) -> None:
+        """Test the best checkpoint where that is asked for."""
+        if self.options.run.test and not self.options.trainer.get("fast_dev_run"):
+            self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=str(self.folder.best))
+
+
+def explain(text: str) -> str:
+    """Shorten what jsonargparse says of a wrong config to what a person can act on."""
+    text = re.sub(r"\s+", " ", text).strip()
+    return text if len(text) < 600 else text[:597] + "..."
+
+
+def run(verb: str, arguments: list[str]) -> int:
+    """Run a training verb.
+
+    Raises:
+        UsageError: The config has an unknown key, class or value, or asks for hardware that is
+            not there.
+        DataError: A file that training needs cannot be read.
+    """
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*Consider setting `num_workers`.*")
+    warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+    make_class_names_short()
+    set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
+    try:
+        Cli(
+            LightningModule,
+            LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            seed_everything_default=0,
+            auto_configure_optimizers=False,
+            save_config_callback=SaveConfig,
+            save_config_kwargs={"save_to_log_dir": False},
+            parser_kwargs={"parser_mode": "omegaconf+", "exit_on_error": False},
+            args=[verb, *arguments],
+        )
+    except ArgumentError as error:
+        raise UsageError(explain(str(error))) from error
+    except MisconfigurationException as error:
+        raise UsageError(explain(str(error))) from error
+    return 0
