@@ -104,18 +104,21 @@ def main(args: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("\nInterrupted. What is done is kept; the same command goes on from it.\n")
         return 130
-    except PahclError as error:
-        status, text = error.exit_status, str(error)
-    except OSError as error:
-        if error.errno not in FULL_OR_FORBIDDEN:
-            raise
-        where = f" at {error.filename}" if error.filename else ""
-        status = 1
-        text = (
-            f"The system refuses to write{where}: {error.strerror}. Free space or choose a folder "
-            "that you may write to, then run the same command again; what is done is kept."
-        )
-    if debug:
-        traceback.print_exc()
-    sys.stderr.write(f"pahcl {words[0]}: {text}\n")
-    return status
+    except (PahclError, OSError) as error:
+        if debug:
+            traceback.print_exc()
+        sys.stderr.write(f"pahcl {words[0]}: {says(error)}\n")
+        return error.exit_status if isinstance(error, PahclError) else 1
+
+
+def says(error: PahclError | OSError) -> str:
+    """Give the text for people of an error that they can act on; raise every other one again."""
+    if isinstance(error, PahclError):
+        return str(error)
+    if error.errno not in FULL_OR_FORBIDDEN:
+        raise error
+    where = f" at {error.filename}" if error.filename else ""
+    return (
+        f"The system refuses to write{where}: {error.strerror}. Free space or choose a folder "
+        "that you may write to, then run the same command again; what is done is kept."
+    )

@@ -6,7 +6,6 @@ import netrc
 import os
 import secrets
 import urllib.parse
-from typing import TYPE_CHECKING
 
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 

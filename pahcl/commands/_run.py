@@ -14,7 +14,15 @@ from pahcl.evaluation.run import RunFolder
 NAME_FROM_PARENT = "PAHCL_RUN_NAME"
 """Environment variable that tells the processes of one DDP run their common name."""
 
-MAY_DIFFER = ("run", "trainer", "ckpt_path", "config", "verbose", "weights_only", "return_predictions")
+MAY_DIFFER = (
+    "run",
+    "trainer",
+    "ckpt_path",
+    "config",
+    "verbose",
+    "weights_only",
+    "return_predictions",
+)
 """Top-level keys that a resumed run may change; `trainer` too, to go on for more epochs."""
 
 
@@ -46,7 +54,9 @@ class Run:
     def __post_init__(self) -> None:
         for key in ("experiment", "name"):
             value = getattr(self, key)
-            if value is not None and (not value or Path(value).is_absolute() or ".." in Path(value).parts):
+            if value is not None and (
+                not value or Path(value).is_absolute() or ".." in Path(value).parts
+            ):
                 raise UsageError(f"run.{key} must be a folder name inside run.root, got {value!r}.")
 
 
@@ -97,11 +107,13 @@ def checkpoint_to_resume(folder: RunFolder, config: dict[str, Any]) -> Path | No
     Raises:
         UsageError: The folder holds a run of another config.
     """
-    if not folder.config_path.is_file():
+    if not folder.config.is_file():
         return None
-    changed = changed_keys(folder.config(), config)
+    changed = changed_keys(folder.load_config(), config)
     if changed:
-        shown = "; ".join(changed[:4]) + (f"; and {len(changed) - 4} more" if len(changed) > 4 else "")
+        shown = "; ".join(changed[:4]) + (
+            f"; and {len(changed) - 4} more" if len(changed) > 4 else ""
+        )
         raise UsageError(
             f"{folder.path} holds a run of another config ({shown}). Nothing was overwritten: give "
             "this run another --run.name, or remove that folder."

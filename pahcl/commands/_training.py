@@ -20,13 +20,13 @@ from jsonargparse import ArgumentError, set_parsing_settings
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from pahcl.commands._common import modules_in
 from pahcl.commands._loggers import build_loggers
 from pahcl.commands._run import Run, checkpoint_to_resume, choose_name
-from pahcl.errors import DataError, PahclError, UsageError
+from pahcl.errors import UsageError
 from pahcl.evaluation.run import RunFolder
 from pahcl.modules.callbacks import EpochLine, EpochSeed, EvidenceWriter
 
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 def make_class_names_short() -> None:
-    """Import every data module, method, encoder and strategy, so that configs may name the class alone."""
+    """Import what configs name, so that they may write the class name alone."""
     for package in ("data_modules", "pahcl.modules", "pahcl.encoders", "pahcl.transfer"):
         for name in modules_in(package):
             importlib.import_module(f"{package}.{name}")
@@ -48,7 +48,7 @@ class SaveConfig(SaveConfigCallback):
         text = self.parser.dump(self.config, skip_none=False)
         config = plain(yaml.safe_load(text))
         pl_module.run_config = config
-        target = RunFolder(trainer.default_root_dir).config_path
+        target = RunFolder(Path(trainer.default_root_dir)).config
         if stage == "fit" or not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             temporary = target.with_suffix(".tmp")
@@ -131,7 +131,9 @@ class Cli(LightningCLI):
         monitor, mode = f"val/{self.datamodule.task.primary_metric}", self.datamodule.task.mode
         if self.options.run.patience is not None:
             patience = self.options.run.patience
-            callbacks.append(EarlyStopping(monitor, mode=mode, patience=patience, check_finite=False))
+            callbacks.append(
+                EarlyStopping(monitor, mode=mode, patience=patience, check_finite=False)
+            )
         keep: dict[str, Any] = {
             "dirpath": self.folder.best.parent,
             "enable_version_counter": False,
@@ -151,7 +153,9 @@ class Cli(LightningCLI):
     def after_fit(self) -> None:
         """Test the best checkpoint where that is asked for."""
         if self.options.run.test and not self.options.trainer.get("fast_dev_run"):
-            self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=str(self.folder.best))
+            self.trainer.test(
+                self.model, datamodule=self.datamodule, ckpt_path=str(self.folder.best)
+            )
 
 
 def explain(text: str) -> str:

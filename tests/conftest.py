@@ -1,0 +1,43 @@
+"""What the whole test run shares: quiet surroundings and simulated corpora."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
+os.environ["WANDB_MODE"] = "offline"
+os.environ["WANDB_SILENT"] = "true"
+os.environ["MPLBACKEND"] = "Agg"
+
+RECORDS = 96
+"""Good records of each simulated corpus; the ugly ones come on top."""
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PAHCL_DATA", "PAHCL_STORES", "PAHCL_RUN_NAME", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    """Give the folder of real recordings that PAHCL_SAMPLES names, or skip."""
+    folder = os.environ.get("PAHCL_SAMPLES")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("PAHCL_SAMPLES names no folder of real recordings")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write simulated corpora into one folder laid out like PAHCL_DATA."""
+    folder = tmp_path_factory.mktemp("corpora")
+    for dataset, name in (("ptbxl", "ptb-xl"), ("code15", "code15")):
+        importlib.import_module(f"pahcl.simulation.{dataset}").write(
+            folder / name, records=RECORDS, seed=7
+        )
+    return folder

@@ -1,0 +1,66 @@
+"""The rules of the house, read from the imports of the code itself."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FLOORS = {
+    "pahcl.errors": 1, "pahcl.task": 1, "pahcl.signals": 1,
+    "pahcl.store": 2, "pahcl.simulation": 2,
+    "pahcl.encoders": 3,
+    "pahcl.transfer": 4, "pahcl.evaluation": 4,
+    "pahcl.modules": 5, "data_modules": 5,
+    "pahcl.reports": 6, "pahcl.commands": 6,
+    "pahcl.cli": 7, "pahcl.__main__": 8,
+}  # fmt: skip
+TRAINER_WORLD = {"lightning", "wandb", "omegaconf", "jsonargparse"}
+FILES = sorted([*(ROOT / "pahcl").rglob("*.py"), *(ROOT / "data_modules").rglob("*.py")])
+
+
+def room_of(module: str) -> str | None:
+    parts = module.split(".")
+    names = (".".join(parts[:count]) for count in (2, 1))
+    return next((name for name in names if name in FLOORS), None)
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: relative import"
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_down_the_floors(path: Path) -> None:
+    module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    room = room_of(module)
+    if room is None:
+        assert module == "pahcl", f"{module} stands outside the rooms of the house"
+        return
+    for target in imports(path):
+        other = room_of(target)
+        if other is not None:
+            assert FLOORS[other] <= FLOORS[room], f"{module} imports {target}, which is above it"
+            assert {room, other} != {"pahcl.modules", "data_modules"}, f"{module} imports {target}"
+        if FLOORS[room] <= 4:
+            assert target.split(".")[0] not in TRAINER_WORLD, f"{module} imports {target}"
+
+
+def test_rooms_of_one_floor_do_not_import_each_other_both_ways() -> None:
+    arrows: dict[str, set[str]] = {}
+    for path in FILES:
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        room = room_of(module)
+        if room is not None:
+            found = {other for target in imports(path) if (other := room_of(target)) is not None}
+            arrows.setdefault(room, set()).update(found - {room})
+    pairs = [(a, b) for a, others in arrows.items() for b in others if a in arrows.get(b, set())]
+    assert not pairs
