@@ -11,6 +11,8 @@ from pahcl.errors import UsageError
 
 Modality = Literal["ecg", "pcg"]
 Normalisation = Literal["none", "zscore_lead", "zscore_record", "robust", "minmax"]
+Pad = Literal["center", "end"]
+"""Where a record shorter than its window lies: in the middle, or at the start."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,80 @@
+"""The filters of `pahcl.signals.filters` for whole batches on the device."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import scipy.fft
+import scipy.signal
+import torch
+from torch import Tensor
+
+from pahcl.errors import SpecError
+from pahcl.signals.filters import extension_length, sections
+from pahcl.signals.spec import Filter
+
+
+@lru_cache(maxsize=64)
+def _response(fs: float, filter: Filter, size: int) -> Tensor:
+    """Give the squared magnitude of the filter at the frequencies of an rfft of `size` samples."""
+    frequencies = np.fft.rfftfreq(size, 1 / fs)
+    _, response = scipy.signal.freqz_sos(sections(fs, filter), frequencies, fs=fs)
+    return torch.from_numpy(np.abs(response) ** 2).to(torch.float32)
+
+
+def _extend(signal: Tensor, mask: Tensor | None, count: int) -> Tensor:
+    """Continue each record oddly from the ends of its real signal: `[B, C, count + L + count]`."""
+    length = signal.shape[-1]
+    time = torch.arange(-count, length + count, device=signal.device)
+    if mask is None:
+        source = torch.minimum(-time, time.new_tensor(length - 1)).where(time < 0, time)
+        source = (2 * (length - 1) - time).clamp_min(0).where(time >= length, source)
+        extended = signal.index_select(-1, source)
+        head = 2 * signal[..., :1] - extended[..., :count]
+        tail = 2 * signal[..., -1:] - extended[..., count + length :]
+        return torch.cat([head, signal, tail], dim=-1)
+    first = mask.to(torch.uint8).argmax(dim=-1, keepdim=True)
+    last = length - 1 - mask.flip(-1).to(torch.uint8).argmax(dim=-1, keepdim=True)
+    before, after = time < first, time > last
+    source = torch.minimum(2 * first - time, last).where(before, time)
+    source = torch.maximum(2 * last - time, first).where(after, source)
+    shape = (signal.shape[0], signal.shape[1], -1)
+    extended = signal.gather(-1, source.unsqueeze(1).expand(shape))
+    edge = first.where(before, last).unsqueeze(1).expand(shape)
+    mirrored = signal.gather(-1, edge).mul_(2).sub_(extended)
+    return extended.where(~(before | after).unsqueeze(1), mirrored)
+
+
+def filter_batch(signal: Tensor, fs: float, filter: Filter, mask: Tensor | None = None) -> Tensor:
+    """Filter a batch on its device with the response of `filter_signal`.
+
+    The work is done in float32, also under autocast. The result is differentiable.
+
+    Args:
+        signal: `[B, C, L]`.
+        fs: Sampling rate in Hz.
+        filter: What to filter.
+        mask: `[B, L]` bool, one stretch of real samples a record, or None if all are real. What
+            lies outside does not reach the real samples.
+
+    Returns:
+        float32 `[B, C, L]`, 0 outside the mask.
+
+    Raises:
+        SpecError: A cut-off is not below half the sampling rate, or the signal has another shape.
+    """
+    if signal.ndim != 3:
+        raise SpecError(f"filter_batch needs a signal [B, C, L], got {tuple(signal.shape)}.")
+    signal = signal.to(torch.float32)
+    if mask is not None:
+        signal = signal.where(mask.unsqueeze(1), 0.0)
+    if len(sections(fs, filter)) == 0 or signal.numel() == 0:
+        return signal
+    count, length = extension_length(fs, filter), signal.shape[-1]
+    extended = _extend(signal, mask, count)
+    size = scipy.fft.next_fast_len(extended.shape[-1], real=True)
+    response = _response(fs, filter, size).to(signal.device)
+    spectrum = torch.fft.rfft(extended, n=size) * response
+    filtered: Tensor = torch.fft.irfft(spectrum, n=size)[..., count : count + length]
+    return filtered.contiguous() if mask is None else filtered * mask.unsqueeze(1)

@@ -1,0 +1,94 @@
+"""Quality flags: leads that record nothing, a rail, gaps, or what no heart makes."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from pahcl.signals.repair import repair
+from pahcl.signals.units import is_voltage, unit_factor
+
+FLAGS = ("flat", "clipped", "nan", "implausible")
+
+FLAT_SHARE, FLAT_SECONDS = 0.5, 5.0
+"""A lead is flat when one value is held for half the record, or for 5 s: a lead that was off.
+Zeros around a 7 s tracing in a 10 s window are held for less."""
+
+CLIPPED_SHARE, CLIPPED_PLATEAUS, RAIL_SHARE = 0.005, 3, 0.05
+"""A lead is clipped when at least 0.5 % of its samples lie on 3 or more plateaus (2 or more equal
+samples) at its very maximum or minimum, or 5 % on any number: an amplifier at its rail reaches the
+same value again and again. The held start of many a PTB-XL record (0.1 s, 1 %) is one plateau."""
+
+CLIPPED_DISTANCE = 0.25
+"""Only an extreme this share of the range away from the median is a rail: the quiet baseline of a
+coarsely quantised lead without negative waves is not."""
+
+IMPLAUSIBLE_MILLIVOLT = 10.0
+"""Twice the 5 mV that IEC 60601-2-25 asks an electrocardiograph to record; what exceeds it, offset
+removed, is an artefact, a pacing spike or a wrong unit."""
+
+
+def _longest_run(true: npt.NDArray[np.bool_]) -> int:
+    """Count the longest run of true values in `[L]`."""
+    edges = np.flatnonzero(np.diff(true, prepend=False, append=False))
+    return int((edges[1::2] - edges[::2]).max(initial=0))
+
+
+def _which_are_flat(same: npt.NDArray[np.bool_], shortest: int) -> npt.NDArray[np.bool_]:
+    """Say which leads hold one value for `shortest` samples; `same` `[C, L - 1]` compares pairs."""
+    flat: npt.NDArray[np.bool_] = (
+        np.count_nonzero(same, axis=1) >= shortest - 1
+    )  # necessary and cheap
+    for lead in np.flatnonzero(flat):
+        flat[lead] = _longest_run(same[lead]) >= shortest - 1
+    return flat
+
+
+def _is_at_rail(lead: npt.NDArray[np.float32], rail: np.float32, spread: np.float32) -> bool:
+    held = (lead[1:] == rail) & (lead[:-1] == rail)
+    pairs = np.count_nonzero(held)
+    if pairs < CLIPPED_SHARE * len(lead) / 2:  # a plateau of n samples has n - 1 >= n / 2 pairs
+        return False
+    plateaus = np.count_nonzero(np.diff(held, prepend=False) & held)
+    share = (pairs + plateaus) / len(lead)
+    if share < RAIL_SHARE and (share < CLIPPED_SHARE or plateaus < CLIPPED_PLATEAUS):
+        return False
+    return bool(abs(rail - np.median(lead)) >= CLIPPED_DISTANCE * spread)
+
+
+def quality_flags(signal: npt.NDArray[np.float32], fs: float, unit: str) -> dict[str, int]:
+    """Count the leads that are flat, clipped, hold missing samples, or are of implausible size.
+
+    Nothing is dropped for a flag. Missing samples are repaired before the other flags are judged;
+    a flat lead is not also clipped. Sizes are judged in units of voltage alone: heart sounds have
+    no agreed unit, and there `implausible` is 0.
+
+    Args:
+        signal: `[C, L]` in `unit`, NaN where samples are missing.
+        fs: Sampling rate in Hz.
+        unit: Physical unit of the samples.
+
+    Returns:
+        Number of leads for each of `FLAGS`.
+    """
+    repaired, missing = repair(signal)
+    counts = dict.fromkeys(FLAGS, 0)
+    counts["nan"] = int(np.count_nonzero(missing))
+    if signal.shape[1] < 2:
+        return counts
+    low, high = repaired.min(axis=1), repaired.max(axis=1)
+    spread = high - low
+    shortest = int(np.ceil(min(FLAT_SHARE * signal.shape[1], FLAT_SECONDS * fs)))
+    flat = _which_are_flat(repaired[:, 1:] == repaired[:, :-1], max(shortest, 2))
+    counts["flat"] = int(np.count_nonzero(flat))
+    counts["clipped"] = sum(
+        _is_at_rail(repaired[lead], low[lead], spread[lead])
+        or _is_at_rail(repaired[lead], high[lead], spread[lead])
+        for lead in np.flatnonzero(~flat)
+    )
+    if is_voltage(unit):
+        limit = IMPLAUSIBLE_MILLIVOLT * unit_factor("mV", unit)
+        large = repaired[spread > limit]  # only these can be so far from their median
+        excursion = np.abs(large - np.median(large, axis=1, keepdims=True)).max(axis=1, initial=0)
+        counts["implausible"] = int(np.count_nonzero(excursion > limit))
+    return counts
