@@ -22,6 +22,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from omegaconf.errors import OmegaConfBaseException
 
 from pahcl.commands._common import modules_in
 from pahcl.commands._loggers import build_loggers
@@ -158,19 +159,31 @@ class Cli(LightningCLI):
             )
 
 
-def explain(text: str) -> str:
-    """Shorten what jsonargparse says of a wrong config to what a person can act on."""
-    text = re.sub(r"\s+", " ", text).strip()
-    return text if len(text) < 600 else text[:597] + "..."
+NOISE = re.compile(
+    r"^(Does not validate against|Subtypes:|Errors:|Given value type:)|Expected a <class 'NoneType'>"
+)
+
+
+def explain(error: Exception, verb: str) -> str:
+    """Say in a sentence or two what is wrong with a config.
+
+    jsonargparse tells how each type was tried; a person needs the key, the cause and where to look.
+    """
+    lines = [line.strip() for line in str(error).splitlines()]
+    kept = [line.removeprefix("- ") for line in lines if line and not NOISE.match(line)]
+    text = re.sub(r"Parser key \"([^\"]+)\":?", r"`\1`:", " ".join(kept))
+    text = re.sub(r"NestedArg\(key='([^']+)', val='([^']*)'\)", r"\1=\2", text)
+    text = re.sub(r"<class '(?:[\w.]+\.)?(\w+)'>", r"\1", text).rstrip(". ")
+    shown = text if len(text) < 500 else text[:497] + "..."
+    return f"{shown}. `pahcl {verb} --help` lists the keys, `--data.help CLASS` those of a class."
 
 
 def run(verb: str, arguments: list[str]) -> int:
     """Run a training verb.
 
     Raises:
-        UsageError: The config has an unknown key, class or value, or asks for hardware that is
-            not there.
-        DataError: A file that training needs cannot be read.
+        UsageError: The config has an unknown key, class or value, or asks for hardware that
+            is not there.
     """
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
@@ -191,8 +204,6 @@ def run(verb: str, arguments: list[str]) -> int:
             parser_kwargs={"parser_mode": "omegaconf+", "exit_on_error": False},
             args=[verb, *arguments],
         )
-    except ArgumentError as error:
-        raise UsageError(explain(str(error))) from error
-    except MisconfigurationException as error:
-        raise UsageError(explain(str(error))) from error
+    except (ArgumentError, OmegaConfBaseException, MisconfigurationException) as error:
+        raise UsageError(explain(error, verb)) from error
     return 0
