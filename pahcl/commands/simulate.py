@@ -1,0 +1,80 @@
+"""Write a synthetic corpus in a publisher's layout.
+
+The corpus stands in for records that one may not share: `docs/simulation.md` says what it is good
+for, and what may not be concluded from it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, cast
+
+from pahcl.commands._common import modules_in, write_json
+from pahcl.errors import UsageError
+
+
+class _Simulator(Protocol):
+    def write(
+        self,
+        out: Path,
+        records: int = 1000,
+        seed: int = 0,
+        ugly: bool = True,
+        progress: Callable[[int], None] | None = None,
+    ) -> dict[str, int]:
+        """Write a corpus and return its counts."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("dataset", metavar="DATASET", help="whose layout, for example ptbxl")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write")
+    parser.add_argument("--records", type=int, default=1000, metavar="N", help="good records")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="same seed, same bytes")
+    parser.add_argument("--json", metavar="FILE", help="also write the counts there")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the corpus with a progress bar and say what it holds."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    if arguments.records < 1:
+        raise UsageError(f"--records must be at least 1, got {arguments.records}.")
+    if arguments.seed < 0:
+        raise UsageError(f"--seed must not be negative, got {arguments.seed}.")
+    simulator = _find(arguments.dataset)
+    console = Console()
+    out = Path(arguments.out)
+    columns = (TextColumn("simulate"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        line = bar.add_task("simulate", total=arguments.records)
+        counts = simulator.write(
+            out,
+            arguments.records,
+            arguments.seed,
+            progress=lambda done: bar.advance(line, done),
+        )
+    console.print(
+        f"{arguments.dataset}: {counts['records']} records of {counts['subjects']} subjects, and "
+        f"{counts['table_rows'] - counts['records']} rows of ugly cases, in {out} "
+        f"(seed {arguments.seed})."
+    )
+    facts = {"dataset": arguments.dataset, "out": str(out), "seed": arguments.seed}
+    write_json(arguments.json, {**facts, "counts": counts})
+    return 0
+
+
+def _find(dataset: str) -> _Simulator:
+    """Find the module of `pahcl.simulation` that writes a data set."""
+    modules = {
+        name: importlib.import_module(f"pahcl.simulation.{name}")
+        for name in modules_in("pahcl.simulation")
+    }
+    known = {name: module for name, module in modules.items() if hasattr(module, "write")}
+    if dataset not in known:
+        raise UsageError(f"There is no simulator `{dataset}`; there are: {', '.join(known)}.")
+    return cast(_Simulator, known[dataset])
