@@ -1,1 +1,22 @@
 """The packed signal store: written once, read by batched gathers."""
+
+from pahcl.store.derive import derive_store
+from pahcl.store.manifest import FORMAT_VERSION, Index, Manifest, Rejection, ShardInfo
+from pahcl.store.reader import Gathered, SignalStore
+from pahcl.store.verify import Finding, verify
+from pahcl.store.writer import merge, write_store
+
+__all__ = [
+    "FORMAT_VERSION",
+    "Finding",
+    "Gathered",
+    "Index",
+    "Manifest",
+    "Rejection",
+    "ShardInfo",
+    "SignalStore",
+    "derive_store",
+    "merge",
+    "verify",
+    "write_store",
+]

@@ -1,0 +1,86 @@
+"""Write shards in several processes, a few at a time."""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from multiprocessing.context import BaseContext
+
+from pahcl.errors import StoreError
+from pahcl.store.shards import Reader, ShardJob, write_shard
+
+
+def write_all(jobs: Iterable[ShardJob], count: int, workers: int, read: Reader) -> Iterator[int]:
+    """Write shards, and yield each one's number when it is done.
+
+    At most two shards a worker are handed out at once, so that memory does not grow with the
+    corpus. With one worker or one shard everything runs in this process.
+
+    Args:
+        jobs: The shards to write.
+        count: How many there are.
+        workers: Processes at most.
+        read: The reader of all jobs, whose module the workers import once.
+
+    Raises:
+        StoreError: A worker died.
+        OSError: The store cannot be written.
+    """
+    workers = min(workers, count)
+    if workers <= 1:
+        yield from map(write_shard, jobs)
+        return
+    queue = iter(jobs)
+    pool = ProcessPoolExecutor(workers, mp_context=_context(read), initializer=_start_worker)
+    try:
+        pending = {pool.submit(write_shard, job) for job in islice(queue, 2 * workers)}
+        while pending:
+            done, pending = wait(pending, return_when=FIRST_COMPLETED)
+            pending |= {pool.submit(write_shard, job) for job in islice(queue, len(done))}
+            yield from (future.result() for future in _in_order(done))
+    except BrokenProcessPool as error:
+        raise StoreError(
+            "A worker process ended unexpectedly; it was killed, or memory was short. What is done "
+            "is kept: run the same command again, with fewer `--workers` if memory is short."
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _in_order(done: set[Future[int]]) -> list[Future[int]]:
+    """Put failures last, so that shards which are done count before the error ends the work."""
+    return sorted(done, key=lambda future: future.exception() is not None)
+
+
+def _context(read: Reader) -> BaseContext:
+    """Choose how workers start: never by a fork of this process, whose threads might hold locks."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    inner = read
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    # Imported once by the server instead of by every worker; `__main__` is what it does by default.
+    modules = ["__main__", write_shard.__module__, getattr(inner, "__module__", None)]
+    context.set_forkserver_preload([name for name in modules if name])
+    return context
+
+
+def _start_worker() -> None:
+    """Make a worker end with its parent, however that ended, and leave Ctrl-C to the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,244 @@
+"""Read a store: one recording at a time, or a batch by one gather."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pahcl.errors import StoreError
+from pahcl.signals import Pad, Recording, SignalSpec, window_bounds
+from pahcl.store.manifest import SHARDS, TABLE, Manifest, read_manifest
+from pahcl.store.maps import ShardMaps
+from pahcl.store.quantise import dequantise
+
+Integers = npt.NDArray[np.int64]
+
+
+class Gathered(NamedTuple):
+    """Hold a batch as it travels to the device.
+
+    Args:
+        samples: `[B, C, L]` int16, 0 outside `start:stop`; contiguous and writable.
+        scale: `[B, C]` float32, physical units per step.
+        start: `[B]` int64, first sample of the window that is signal.
+        stop: `[B]` int64, end of the signal in the window.
+    """
+
+    samples: npt.NDArray[np.int16]
+    scale: npt.NDArray[np.float32]
+    start: Integers
+    stop: Integers
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Say where each record lies; arrays of N records.
+
+    Args:
+        shard: `[N]` number of the shard.
+        offset: `[N]` int16 numbers before the record in its shard.
+        length: `[N]` samples per lead.
+        scale: `[N, C]` float64, physical units per step.
+    """
+
+    shard: Integers
+    offset: Integers
+    length: Integers
+    scale: npt.NDArray[np.float64]
+
+
+class SignalStore:
+    """Open a complete store for reading.
+
+    Memory-maps are opened when they are first needed, in each process anew, so that a store may be
+    pickled or carried over a fork. A pickled store is its path.
+
+    Args:
+        path: The store's folder.
+
+    Raises:
+        StoreError: The store is incomplete, of an unknown format, or a shard is missing or of
+            another size than the manifest says.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.manifest: Manifest = read_manifest(self.path)
+        self._require_files()
+
+    def __reduce__(self) -> tuple[type[SignalStore], tuple[Path]]:
+        return type(self), (self.path,)
+
+    def __len__(self) -> int:
+        return self.manifest.counts["kept"]
+
+    def __repr__(self) -> str:
+        return (
+            f"SignalStore({str(self.path)!r}: {self.manifest.dataset}, {len(self)} records, "
+            f"{self.spec.fs:g} Hz)"
+        )
+
+    @property
+    def spec(self) -> SignalSpec:
+        """State the contract of all records; `length` is None."""
+        return self.manifest.spec
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """Hold one row per record, in the order of the store; scales are in `scales`."""
+        columns = [name for name in self._schema.names if name != "scale"]
+        return pq.read_table(self.path / TABLE, columns=columns).to_pandas()
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Hold where each record lies."""
+        names = ["shard", "offset", "length", "scale"]
+        columns = pq.read_table(self.path / TABLE, columns=names)
+        scale = columns["scale"].combine_chunks()
+        flat = (scale.flatten() if isinstance(scale, pa.Array) else scale).to_numpy()
+        leads = len(self.spec.leads)
+        if len(columns) != len(self) or len(flat) != len(self) * leads:
+            raise StoreError(
+                f"{self.path / TABLE} does not fit its manifest ({len(columns)} rows, not "
+                f"{len(self)}). Delete {self.path} and run `pahcl prepare` again."
+            )
+        shard, offset, length = (columns[name].to_numpy().astype(np.int64) for name in names[:3])
+        self._require_inside(shard, offset, length)
+        return Layout(shard, offset, length, flat.reshape(-1, leads))
+
+    @property
+    def lengths(self) -> Integers:
+        """Count the samples per lead of every record, `[N]`."""
+        return self.layout.length
+
+    @cached_property
+    def scales(self) -> npt.NDArray[np.float32]:
+        """Hold the physical units per step of every record and lead, `[N, C]`."""
+        return self.layout.scale.astype(np.float32)
+
+    def packed(self, index: int) -> npt.NDArray[np.int16]:
+        """Give the int16 samples `[C, length]` of one record, a read-only view."""
+        row = int(self._require_indices(np.asarray([index]))[0])
+        layout = self.layout
+        length, offset = int(layout.length[row]), int(layout.offset[row])
+        leads = len(self.spec.leads)
+        flat = self._maps.flat(int(layout.shard[row]))
+        return flat[offset : offset + leads * length].reshape(leads, length)
+
+    def read(self, index: int) -> Recording:
+        """Read one record in physical units; `resolution` is its scale."""
+        samples = self.packed(index)
+        scale = self.layout.scale[index]
+        ids = self._ids.iloc[index]
+        source = ids["source_sha256"]
+        return Recording(
+            signal=dequantise(samples, scale),
+            fs=self.spec.fs,
+            leads=self.spec.leads,
+            unit=self.spec.unit,
+            record_id=str(ids["record_id"]),
+            subject_id=str(ids["subject_id"]),
+            resolution=scale.copy(),
+            source_sha256=None if pd.isna(source) else str(source),
+        )
+
+    def gather(
+        self,
+        indices: npt.ArrayLike,
+        length: int,
+        pad: Pad = "center",
+        begin: npt.ArrayLike | None = None,
+    ) -> Gathered:
+        """Cut one window out of each of many records, without Python per sample or record.
+
+        Args:
+            indices: `[B]` positions of records, in any order, also repeated.
+            length: Samples of the window.
+            pad: Where padding goes in a record that is shorter than the window.
+            begin: `[B]` first sample of the window in its record, which may lie before the record
+                or behind its end; by default the middle of a longer record, and `pad` decides for
+                a shorter one.
+
+        Returns:
+            The batch; samples outside `start:stop` are 0 and no signal.
+
+        Raises:
+            IndexError: There is no such record.
+        """
+        rows = self._require_indices(np.asarray(indices))
+        layout = self.layout
+        lengths = layout.length[rows]
+        if begin is None:
+            first, start, stop = window_bounds(lengths, length, pad)
+            first = first - start
+        else:
+            first = np.broadcast_to(np.asarray(begin, dtype=np.int64), rows.shape)
+            start = np.clip(-first, 0, length)
+            stop = np.maximum(np.clip(lengths - first, 0, length), start)
+        samples = self._maps.windows(
+            layout.shard[rows], layout.offset[rows], lengths, first, length
+        )
+        short = np.flatnonzero(stop - start < length)
+        if len(short):
+            time = np.arange(length)
+            real = (time >= start[short, None]) & (time < stop[short, None])
+            samples[short] *= real[:, None, :]
+        return Gathered(samples, self.scales[rows], start, stop)
+
+    @cached_property
+    def _ids(self) -> pd.DataFrame:
+        names = ["record_id", "subject_id", "source_sha256"]
+        return pq.read_table(self.path / TABLE, columns=names).to_pandas()
+
+    @cached_property
+    def _schema(self) -> pa.Schema:
+        return pq.read_schema(self.path / TABLE)
+
+    @cached_property
+    def _maps(self) -> ShardMaps:
+        files = [self.path / SHARDS / shard.file for shard in self.manifest.shards]
+        return ShardMaps(files, len(self.spec.leads))
+
+    def _require_indices(self, indices: npt.NDArray[np.integer]) -> Integers:
+        rows = indices.astype(np.int64, copy=False).reshape(-1)
+        if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):
+            raise IndexError(f"{self!r} has no record {rows.min()} or {rows.max()}")
+        return rows
+
+    def _require_inside(self, shard: Integers, offset: Integers, length: Integers) -> None:
+        """Refuse a table by which a gather would read outside its shard's memory."""
+        samples = np.array([item.samples for item in self.manifest.shards], dtype=np.int64)
+        known = (shard >= 0) & (shard < len(samples))
+        room = samples[np.where(known, shard, 0)] - len(self.spec.leads) * length
+        wrong = ~known | (offset < 0) | (length < 1) | (offset > room)
+        if wrong.any():
+            raise StoreError(
+                f"{self.path / TABLE} places record {int(wrong.argmax())} outside its shard: the "
+                f"store is damaged. Delete {self.path} and run `pahcl prepare` again."
+            )
+
+    def _require_files(self) -> None:
+        sizes = {shard.file: 2 * shard.samples for shard in self.manifest.shards}
+        folder = self.path / SHARDS
+        for name, size in sizes.items():
+            path = folder / name
+            found = path.stat().st_size if path.is_file() else None
+            if found != size:
+                state = "is missing" if found is None else f"has {found} bytes, not {size}"
+                raise StoreError(
+                    f"{path} {state}: the store is damaged. Delete {self.path} and run `pahcl "
+                    "prepare` again."
+                )
+        if not (self.path / TABLE).is_file():
+            raise StoreError(
+                f"{self.path / TABLE} is missing: the store is damaged. Delete {self.path} and run "
+                "`pahcl prepare` again."
+            )

@@ -1,0 +1,139 @@
+"""Look for damage in a store, and for what makes its evaluation untrue."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from pahcl.store.files import sha256_file
+from pahcl.store.manifest import SHARDS, TABLE
+from pahcl.store.reader import SignalStore
+
+FOLD_COLUMNS = ("fold", "strat_fold", "split")
+"""Columns that say which part of an official split a record belongs to."""
+
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Report one thing that is wrong with a store.
+
+    Args:
+        kind: Short name of the check.
+        where: The file, record or subject.
+        text: What is wrong and, where there is something to do, what.
+    """
+
+    kind: str
+    where: str
+    text: str
+
+
+def verify(store: SignalStore) -> list[Finding]:
+    """Check a store against its manifest, its table against its samples, and subjects for leaks.
+
+    Checksums of the table, of each shard and of each record; counts; the place of each record;
+    unique ids; usable scales; equal samples of different subjects; subjects in several folds.
+
+    Args:
+        store: An open store; every byte of it is read once.
+
+    Returns:
+        What was found; an empty list for a sound store.
+
+    Raises:
+        StoreError: The table cannot be used at all.
+    """
+    return [
+        *_counts(store),
+        *_table(store),
+        *_layout(store),
+        *_samples(store),
+        *_duplicates(store),
+        *_folds(store),
+    ]
+
+
+def _counts(store: SignalStore) -> Iterator[Finding]:
+    manifest = store.manifest
+    counts = manifest.counts
+    sums = {
+        "found = kept + rejected": (counts["found"], counts["kept"] + counts["rejected"]),
+        "rejected records listed": (counts["rejected"], len(manifest.rejected)),
+        "records in the shards": (counts["kept"], sum(s.records for s in manifest.shards)),
+        "rows of the table": (counts["kept"], len(store.table)),
+    }
+    for name, (expected, found) in sums.items():
+        if expected != found:
+            yield Finding("counts", "manifest.json", f"{name}: {expected} against {found}")
+
+
+def _table(store: SignalStore) -> Iterator[Finding]:
+    if sha256_file(store.path / TABLE) != store.manifest.table_sha256:
+        yield Finding("checksum", TABLE, "differs from the manifest's; the table was changed")
+    again = store.table["record_id"].duplicated()
+    for record_id in store.table.loc[again, "record_id"].head(_NAMED):
+        yield Finding("ids", str(record_id), "several rows have this record_id")
+    scale = store.layout.scale
+    wrong = ~(np.isfinite(scale) & (scale > 0)).all(axis=1)
+    for record_id in store.table.loc[wrong, "record_id"].head(_NAMED):
+        yield Finding("scale", str(record_id), "a lead's scale is not a positive number")
+
+
+def _layout(store: SignalStore) -> Iterator[Finding]:
+    """Records must fill their shards one after the other, without gap or overlap."""
+    layout = store.layout
+    size = layout.length * len(store.spec.leads)
+    for number, shard in enumerate(store.manifest.shards):
+        mine = np.flatnonzero(layout.shard == number)
+        expected = np.concatenate([[0], np.cumsum(size[mine])])
+        if len(mine) != shard.records or expected[-1] != shard.samples:
+            text = f"the table places {len(mine)} records there, the manifest {shard.records}"
+            yield Finding("layout", shard.file, text)
+        elif (layout.offset[mine] != expected[:-1]).any():
+            yield Finding("layout", shard.file, "the records overlap or leave gaps")
+
+
+def _samples(store: SignalStore) -> Iterator[Finding]:
+    for number, shard in enumerate(store.manifest.shards):
+        if sha256_file(store.path / SHARDS / shard.file) == shard.sha256:
+            continue
+        yield Finding("checksum", shard.file, "differs from the manifest's; samples are damaged")
+        for row in np.flatnonzero(store.layout.shard == number):
+            yield from _record(store, int(row))
+
+
+def _record(store: SignalStore, row: int) -> Iterator[Finding]:
+    digest = hashlib.sha256(store.packed(row).tobytes()).hexdigest()
+    if digest != store.table["digest"].iloc[row]:
+        record_id = str(store.table["record_id"].iloc[row])
+        text = "its samples differ from its digest; prepare the store again"
+        yield Finding("damaged record", record_id, text)
+
+
+def _duplicates(store: SignalStore) -> Iterator[Finding]:
+    """Equal samples under two subjects leak through any split by subject."""
+    table = store.table
+    groups = table[table["digest"].duplicated(keep=False)].groupby("digest", sort=False)
+    for _, group in groups:
+        if group["subject_id"].nunique() > 1:
+            where = ", ".join(group["record_id"].astype(str).head(_NAMED))
+            subjects = ", ".join(sorted(set(group["subject_id"].astype(str)))[:_NAMED])
+            text = f"equal samples under different subjects ({subjects})"
+            yield Finding("duplicate content", where, text)
+
+
+def _folds(store: SignalStore) -> Iterator[Finding]:
+    table = store.table
+    for column in FOLD_COLUMNS:
+        if column not in table.columns:
+            continue
+        folds = table.groupby("subject_id", sort=False)[column].nunique()
+        for subject in folds.index[folds > 1]:
+            values = sorted(set(table.loc[table["subject_id"] == subject, column].dropna()))
+            text = f"its records lie in several values of `{column}`: {values}"
+            yield Finding("subject in several folds", str(subject), text)
