@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pahcl.errors import SpecError, StoreError
+from pahcl.errors import SpecError
 from pahcl.signals import Filter, Recording, SignalSpec
 from pahcl.store.manifest import MANIFEST, Index, read_manifest
 from pahcl.store.plan import Recipe
@@ -93,11 +93,7 @@ def _index(store: SignalStore) -> Index:
 
 def _read_parent(parent: Path, row: Mapping[str, Any]) -> Recording:
     """Read one record of the parent store, which is opened once in each process."""
-    try:
-        return _open(parent).read(int(row[_POSITION]))
-    except StoreError as error:
-        # Not a fault of this record: a damaged parent must end the work, not reject every record.
-        raise RuntimeError(str(error)) from error
+    return _open(parent).read(int(row[_POSITION]))
 
 
 @functools.lru_cache(maxsize=1)

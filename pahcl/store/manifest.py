@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +136,7 @@ class Manifest:
 
     def to_dict(self) -> dict[str, Any]:
         """Write the manifest as plain types."""
-        values = asdict(replace(self, spec=self.spec))
+        values = asdict(self)
         values["spec"] = self.spec.to_dict()
         values["rejected"] = [asdict(rejection) for rejection in self.rejected]
         values["shards"] = [asdict(shard) for shard in self.shards]

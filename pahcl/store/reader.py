@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -95,7 +95,7 @@ class SignalStore:
     def table(self) -> pd.DataFrame:
         """Hold one row per record, in the order of the store; scales are in `scales`."""
         columns = [name for name in self._schema.names if name != "scale"]
-        return pq.read_table(self.path / TABLE, columns=columns).to_pandas()
+        return self._read_columns(columns)
 
     @cached_property
     def layout(self) -> Layout:
@@ -196,7 +196,10 @@ class SignalStore:
     @cached_property
     def _ids(self) -> pd.DataFrame:
         names = ["record_id", "subject_id", "source_sha256"]
-        return pq.read_table(self.path / TABLE, columns=names).to_pandas()
+        return self._read_columns(names)
+
+    def _read_columns(self, names: list[str]) -> pd.DataFrame:
+        return cast("pd.DataFrame", pq.read_table(self.path / TABLE, columns=names).to_pandas())
 
     @cached_property
     def _schema(self) -> pa.Schema:

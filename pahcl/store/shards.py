@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pahcl.errors import PahclError, RecordError
+from pahcl.errors import RecordError, SpecError
 from pahcl.signals import Recording, SignalSpec, convert_record, quality_flags, select_leads
 from pahcl.signals.quality import FLAGS
 from pahcl.store.files import write_atomically, write_json_atomically
@@ -37,8 +37,18 @@ LAYOUT_FIELDS = (
 QUALITY_FIELDS = tuple(pa.field(name, pa.int32()) for name in QUALITY_COLUMNS)
 OWN_COLUMNS = frozenset({field.name for field in LAYOUT_FIELDS} | set(QUALITY_COLUMNS))
 
-READER_ERRORS = (PahclError, OSError, ValueError, LookupError, EOFError, struct.error)
-"""What a reader, or the library beneath it, raises for a record that cannot be read."""
+READER_ERRORS = (
+    RecordError,
+    SpecError,
+    OSError,
+    ValueError,
+    LookupError,
+    EOFError,
+    struct.error,
+)
+"""What a reader, or the library beneath it, raises for a record that cannot be read. Any other
+`PahclError` (a damaged parent store, a table that vanished) is no record's fault and ends the work.
+"""
 
 Reader = Callable[[Mapping[str, Any]], Recording]
 
@@ -181,7 +191,7 @@ def reason_of(error: Exception) -> str:
     """Say in one line why a record was rejected, without paths of this machine."""
     if isinstance(error, RecordError):
         return error.reason
-    if isinstance(error, PahclError):
+    if isinstance(error, SpecError):
         return str(error)
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(f"{type(error).__name__}: {text}".split())

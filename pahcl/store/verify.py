@@ -76,11 +76,11 @@ def _table(store: SignalStore) -> Iterator[Finding]:
     if sha256_file(store.path / TABLE) != store.manifest.table_sha256:
         yield Finding("checksum", TABLE, "differs from the manifest's; the table was changed")
     again = store.table["record_id"].duplicated()
-    for record_id in store.table.loc[again, "record_id"].head(_NAMED):
+    for record_id in store.table["record_id"][again].head(_NAMED):
         yield Finding("ids", str(record_id), "several rows have this record_id")
     scale = store.layout.scale
     wrong = ~(np.isfinite(scale) & (scale > 0)).all(axis=1)
-    for record_id in store.table.loc[wrong, "record_id"].head(_NAMED):
+    for record_id in store.table["record_id"][wrong].head(_NAMED):
         yield Finding("scale", str(record_id), "a lead's scale is not a positive number")
 
 
