@@ -80,7 +80,7 @@ def _table(store: SignalStore) -> Iterator[Finding]:
         yield Finding("ids", str(record_id), "several rows have this record_id")
     scale = store.layout.scale
     wrong = ~(np.isfinite(scale) & (scale > 0)).all(axis=1)
-    for record_id in store.table["record_id"][wrong].head(_NAMED):
+    for record_id in store.table["record_id"].iloc[np.flatnonzero(wrong)[:_NAMED]]:
         yield Finding("scale", str(record_id), "a lead's scale is not a positive number")
 
 
