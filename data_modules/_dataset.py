@@ -1,0 +1,172 @@
+"""Batches from a store: one gather a batch, and the order in which records come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import Dataset, DistributedSampler
+
+from pahcl.signals import Pad, window_bounds
+from pahcl.store import SignalStore
+
+Batch = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Window:
+    """Say which part of a record is shown.
+
+    Args:
+        length: Samples of the window.
+        pad: Where a shorter record lies in it.
+        crop: Part of a longer record: its centre, or one drawn anew in every epoch.
+        seed: Key of the draw.
+    """
+
+    length: int
+    pad: Pad = "center"
+    crop: Literal["random", "center"] = "center"
+    seed: int = 0
+
+
+def uniform(
+    seed: int, epochs: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """Draw one number in [0, 1) for each record and epoch, whatever batch or worker it falls into.
+
+    Args:
+        seed: Key of the draw.
+        epochs: `[B]`.
+        rows: `[B]` rows of the store.
+
+    Returns:
+        `[B]` float64: a counter hashed by the finaliser of SplitMix64 (Steele et al. 2014).
+    """
+    with np.errstate(over="ignore"):
+        state = rows.astype(np.uint64) + np.uint64(1)
+        for key in (epochs.astype(np.uint64), np.full(len(rows), seed % 2**64, dtype=np.uint64)):
+            state = state * np.uint64(0x9E3779B97F4A7C15) + key
+            state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            state ^= state >> np.uint64(31)
+    return (state >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+class BatchDataset(Dataset[Batch]):
+    """Serve whole batches of a store's records as int16 with scales.
+
+    An index may carry its epoch: `epoch * len + position`. So a random crop is a function of seed,
+    epoch and record in every worker process.
+
+    Args:
+        store: Where the signals are.
+        rows: `[N]` rows of the store that are served, in order.
+        targets: `[N]` or `[N, K]` their targets.
+        window: Which part of a record is shown.
+    """
+
+    def __init__(
+        self,
+        store: SignalStore,
+        rows: npt.NDArray[np.int64],
+        targets: npt.NDArray[Any],
+        window: Window,
+    ) -> None:
+        self.store = store
+        self.rows = rows
+        self.targets = targets
+        self.window = window
+        self.record_ids = store.table["record_id"].to_numpy(dtype=object)[rows]
+        self.subject_ids = store.table["subject_id"].to_numpy(dtype=object)[rows]
+        lengths = np.asarray(store.lengths, dtype=np.int64)[rows]
+        first, start, _ = window_bounds(lengths, window.length, window.pad)
+        self.spare = np.maximum(lengths - window.length, 0)
+        self.begin = first - start
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Batch:
+        """Serve one record as a batch of one."""
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """Serve a batch.
+
+        Returns:
+            `samples` int16 `[B, C, L]`, `scale` `[B, C]`, `start` and `stop` `[B]`, `target`,
+            `record_id`, `subject_id`.
+        """
+        epochs, positions = np.divmod(np.asarray(indices, dtype=np.int64), max(len(self), 1))
+        rows = self.rows[positions]
+        begin = None
+        if self.window.crop == "random" and self.spare[positions].any():
+            draw = uniform(self.window.seed, epochs, rows)
+            spare = self.spare[positions]
+            drawn = (draw * (spare + 1)).astype(np.int64)
+            begin = np.where(spare > 0, drawn, self.begin[positions])
+        found = self.store.gather(rows, self.window.length, pad=self.window.pad, begin=begin)
+        return {
+            "samples": torch.from_numpy(found.samples),
+            "scale": torch.from_numpy(found.scale),
+            "start": torch.from_numpy(found.start),
+            "stop": torch.from_numpy(found.stop),
+            "target": torch.from_numpy(self.targets[positions]),
+            "record_id": self.record_ids[positions].tolist(),
+            "subject_id": self.subject_ids[positions].tolist(),
+        }
+
+
+def as_is(batch: Any) -> Any:
+    """Pass on what is a batch already (the loader's collate function)."""
+    return batch
+
+
+class EpochSampler(DistributedSampler[int]):
+    """Order records by seed and epoch alone, and deal them out to the processes of a run.
+
+    Being a DistributedSampler it is left in place by Lightning, which calls `set_epoch`. Global
+    batch k of several processes holds the same records as batch k of one process with the batch
+    size of all; short ends are filled from the start, so that all processes take equal steps.
+
+    Args:
+        dataset: What is served.
+        shuffle: Shuffle anew in every epoch; otherwise keep the order.
+        seed: Key of the order.
+        batch_size: With it, one record is left out of an epoch whose last batch would hold it
+            alone: batch normalisation has no variance there. Another one is left out next time.
+        world_size: Number of processes.
+        rank: Number of this process.
+    """
+
+    def __init__(
+        self,
+        dataset: BatchDataset,
+        shuffle: bool,
+        seed: int = 0,
+        batch_size: int | None = None,
+        world_size: int = 1,
+        rank: int = 0,
+    ) -> None:
+        super().__init__(dataset, num_replicas=world_size, rank=rank, shuffle=shuffle, seed=seed)
+        self.records = len(dataset)
+        share = self.num_samples
+        if batch_size is not None and batch_size > 1 and share > 1 and share % batch_size == 1:
+            self.num_samples = share - 1
+            self.total_size = self.num_samples * world_size
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+    def __iter__(self) -> Iterator[int]:
+        """Give this process's indices of the epoch, see `BatchDataset`."""
+        order = np.arange(self.records)
+        if self.shuffle:
+            order = np.random.default_rng([self.seed, self.epoch]).permutation(order)
+        order = np.resize(order, self.total_size)[self.rank :: self.num_replicas]
+        return iter((order + self.epoch * self.records * self.shuffle).tolist())

@@ -1,0 +1,126 @@
+"""Which store serves a data module: the one that is there, or one that is made from it once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pahcl.errors import StoreError
+from pahcl.signals.spec import SignalSpec
+from pahcl.store import SignalStore, derive_store
+from pahcl.store.manifest import MANIFEST, read_manifest
+
+
+def is_complete(path: Path) -> bool:
+    """Say whether a folder is a store that says that it is complete."""
+    return (path / MANIFEST).is_file()
+
+
+def source_rate(rates: tuple[float, ...], fs: float) -> float:
+    """Choose the publisher's rate from which a rate is made: the same one, or else the original."""
+    return fs if fs in rates else rates[0]
+
+
+def require_dataset(store: SignalStore, dataset: str, options: dict[str, Any]) -> None:
+    """Refuse a store of another data set, or one that was packed with other options.
+
+    Raises:
+        StoreError: With what the store holds instead.
+    """
+    manifest = store.manifest
+    if manifest.dataset != dataset:
+        raise StoreError(
+            f"{store.path} holds the data set `{manifest.dataset}`, not `{dataset}`. Set "
+            "data.init_args.store to another folder."
+        )
+    other = {
+        name: manifest.config.get(name)
+        for name, value in options.items()
+        if name in manifest.config and manifest.config[name] != value
+    }
+    if other:
+        raise StoreError(
+            f"{store.path} was packed with {other}, but {options} is asked for. Set "
+            "data.init_args.store to another folder, or ask for what it holds."
+        )
+
+
+def store_contract(spec: SignalSpec) -> SignalSpec:
+    """Leave to the store what is its work: rate, leads, unit and filter of ragged records."""
+    return SignalSpec(
+        modality=spec.modality,
+        fs=spec.fs,
+        length=None,
+        leads=spec.leads,
+        unit=spec.unit,
+        filter=spec.filter,
+    )
+
+
+def source_path(path: Path, rates: tuple[float, ...], fs: float) -> Path:
+    """Name the store from which batches of a rate are made, whether it is there or not.
+
+    Args:
+        path: The store that was asked for.
+        rates: The publisher's rates; the first is the original.
+        fs: Wanted rate in Hz.
+
+    Returns:
+        `path`, unless the store there has a lower rate than is wanted and the publisher gives a
+        higher one: then its sibling `<path>-<rate>hz`, for detail that is gone is not won back.
+    """
+    rate = source_rate(rates, fs)
+    if not is_complete(path):
+        return path
+    held = read_manifest(path).spec.fs
+    if held >= fs or rate <= held:
+        return path
+    return path.with_name(f"{path.name}-{rate:g}hz")
+
+
+def derived_path(source: SignalStore, spec: SignalSpec) -> Path:
+    """Name the store of a contract: the source itself, or a folder beside it.
+
+    Raises:
+        StoreError: The source is filtered otherwise, or is of another modality.
+    """
+    wanted, held = store_contract(spec), source.spec
+    if wanted == held:
+        return source.path
+    if held.modality != wanted.modality:
+        raise StoreError(f"{source.path} holds {held.modality} signals, not {wanted.modality}.")
+    if not held.filter.is_identity and held.filter != wanted.filter:
+        raise StoreError(
+            f"{source.path} is filtered ({held.filter}), which cannot be undone for "
+            f"{wanted.filter}. Set data.init_args.store to an unfiltered store."
+        )
+    return source.path.with_name(f"{source.path.name}-{wanted.digest()}")
+
+
+def make_store(path: Path, spec: SignalSpec, workers: int) -> None:
+    """Derive the store of a contract from the one at `path`, unless it is there already."""
+    source = SignalStore(path)
+    target = derived_path(source, spec)
+    if target != source.path:
+        derive_store(source, store_contract(spec), target, workers=workers)
+
+
+def open_store(path: Path, spec: SignalSpec) -> SignalStore:
+    """Open the store of a contract that `make_store` has made from the one at `path`.
+
+    Raises:
+        StoreError: It is not there.
+    """
+    source = SignalStore(path)
+    target = derived_path(source, spec)
+    if target == source.path:
+        return source
+    if not is_complete(target):
+        raise StoreError(f"{target} has still to be made from {path}: call prepare_data() first.")
+    store = SignalStore(target)
+    if store.manifest.parent != source.manifest.digest:
+        raise StoreError(
+            f"{target} was made from another store than is now at {path}. Delete {target}; it is "
+            "made again."
+        )
+    return store

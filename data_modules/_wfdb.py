@@ -1,0 +1,61 @@
+"""Reading WFDB records, the form in which PhysioNet publishes signals."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import wfdb
+
+from pahcl.errors import RecordError
+from pahcl.signals.recording import Recording
+
+MISSING = np.iinfo(np.int16).min
+"""Count by which WFDB format 16 marks a missing sample."""
+
+
+def read_wfdb(path: Path, record_id: str, subject_id: str) -> Recording:
+    """Read one record in its own unit and rate, with the step of its converter.
+
+    Args:
+        path: The record without suffix; `<path>.hea` and the signal file that it names are read.
+        record_id: The data set's identifier of the record.
+        subject_id: The data set's identifier of the person.
+
+    Returns:
+        The recording; missing samples are NaN.
+
+    Raises:
+        RecordError: A file is missing, the header cannot be read, the leads have different units,
+            or the samples do not match the checksums of the header.
+    """
+    try:
+        record = wfdb.rdrecord(str(path), physical=False)
+    except FileNotFoundError as error:
+        raise RecordError(f"the file {Path(error.filename or path).name} is missing") from error
+    except (ValueError, IndexError, TypeError, AttributeError, OSError) as error:
+        raise RecordError(f"not a readable WFDB record ({error})") from error
+    if len(set(record.units)) != 1:
+        raise RecordError(f"the leads have different units: {', '.join(sorted(set(record.units)))}")
+    counts = np.asarray(record.d_signal, dtype=np.int64).T
+    stated = record.checksum
+    if stated is not None and None not in stated:
+        wrong = (counts.sum(axis=1) - np.asarray(stated, dtype=np.int64)) % 65536 != 0
+        if wrong.any():
+            leads = ", ".join(np.asarray(record.sig_name)[wrong])
+            raise RecordError(f"the samples do not match the header's checksum in lead {leads}")
+    steps = 1 / np.asarray(record.adc_gain, dtype=np.float64)
+    signal = (counts - np.asarray(record.baseline)[:, None]) * steps[:, None]
+    signal[counts == MISSING] = np.nan
+    source = path.with_name(record.file_name[0]).read_bytes()
+    return Recording(
+        signal=signal.astype(np.float32),
+        fs=float(record.fs),
+        leads=tuple(record.sig_name),
+        unit=record.units[0],
+        record_id=record_id,
+        subject_id=subject_id,
+        resolution=steps,
+        source_sha256=hashlib.sha256(source).hexdigest(),
+    )

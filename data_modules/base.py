@@ -1,0 +1,401 @@
+"""What all data sets share: from a publisher's folder to batches on the device."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from abc import abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from data_modules._dataset import Batch, BatchDataset, EpochSampler, Window, as_is
+from data_modules._splits import (
+    SPLITS,
+    fraction_of_subjects,
+    labelled,
+    nested_order,
+    record_strata,
+    require_disjoint,
+    split_by_subject,
+    subject_strata,
+)
+from data_modules._statistics import class_weights, describe_split, label_statistics
+from data_modules._stores import (
+    is_complete,
+    make_store,
+    open_store,
+    require_dataset,
+    source_path,
+    source_rate,
+)
+from pahcl.errors import DataError, UsageError
+from pahcl.signals import STANDARD_12, ToSignal, canonical_lead
+from pahcl.signals.recording import Recording
+from pahcl.signals.spec import Filter, Modality, Normalisation, Pad, SignalSpec
+from pahcl.store import Index, Manifest, SignalStore, write_store
+from pahcl.task import Task
+
+log = logging.getLogger(__name__)
+
+Split = Literal["train", "val", "test"]
+NO_FILTER = Filter()
+
+
+class SignalDataModule(LightningDataModule):
+    """Serve a data set's records as batches for one task.
+
+    A data set is a subclass that says what it is (the class attributes), lists its records
+    (`index`) and reads one of them (`read`); an official split (`split`) and labels that do not
+    stand in its columns as they are (`labels`) where it has them.
+
+    Args:
+        root: The publisher's folder. None means the data set's folder in `$PAHCL_DATA`, or in
+            `data/`. Not needed once the store is there.
+        store: The packed store, made from `root` if it is missing. None means the data set's name
+            in `$PAHCL_STORES`, or in `stores/`.
+        task: What is asked of the records, by name; None takes the data set's first task.
+        fs: Sampling rate of the batches in Hz; None takes the publisher's.
+        length: Window in samples; None takes the data set's usual duration. Shorter records are
+            padded and masked.
+        leads: Names of the leads, in order; None takes all of the data set's.
+        filter: Zero-phase filter, applied once when the store for this contract is made.
+        normalisation: What is normalised on the device.
+        pad: Where a record shorter than the window lies in it.
+        crop: Part of a longer record that training sees: drawn anew in every epoch, or the centre.
+            Evaluation always takes the centre.
+        fraction: Share of the training subjects whose labels are used. Smaller fractions lie
+            inside larger ones.
+        fraction_of: What the share refers to: the training split, or the whole data set (as in
+            Eriksson et al. 2024; it is still drawn from the training split).
+        val_fraction: Share of the subjects that validate, where the publisher gives no split.
+        test_fraction: Share of the subjects that test, where the publisher gives no split.
+        split_seed: Chooses who is in which split and in which fraction. Keep it when seeds are
+            compared: all of them are then measured on the same test subjects.
+        seed: Chooses the order of the records and their random crops.
+        batch_size: Records in a batch, in each process.
+        num_workers: Processes that load batches. 0 gathers in the main process, which is the
+            faster way: a gather costs less than handing its result to another process.
+        prepare_workers: Processes that pack the store, if it has to be packed.
+        predict_split: The split that `predict` serves, unlabelled records included.
+    """
+
+    name: str
+    title: ClassVar[str]
+    version: ClassVar[str]
+    citation: ClassVar[str]
+    licence: ClassVar[str]
+    homepage: ClassVar[str]
+    folder: ClassVar[str]
+    """Name of the data set's folder below `$PAHCL_DATA`."""
+    rates: ClassVar[tuple[float, ...]]
+    """Rates in Hz at which the publisher gives the records; the first is the original."""
+    seconds: ClassVar[float]
+    """Usual duration of a window."""
+    tasks: ClassVar[dict[str, Task]]
+    modality: ClassVar[Modality] = "ecg"
+    unit: ClassVar[str] = "mV"
+    leads: ClassVar[tuple[str, ...]] = STANDARD_12
+    split_column: ClassVar[str | None] = None
+    """Label column over which a drawn split is balanced, the same one for every task."""
+
+    def __init__(
+        self,
+        root: str | None = None,
+        store: str | None = None,
+        task: str | None = None,
+        fs: float | None = None,
+        length: int | None = None,
+        leads: list[str] | None = None,
+        filter: Filter = NO_FILTER,
+        normalisation: Normalisation = "none",
+        pad: Pad = "center",
+        crop: Literal["random", "center"] = "random",
+        fraction: float = 1.0,
+        fraction_of: Literal["train", "dataset"] = "train",
+        val_fraction: float = 0.1,
+        test_fraction: float = 0.1,
+        split_seed: int = 0,
+        seed: int = 0,
+        batch_size: int = 64,
+        num_workers: int = 0,
+        prepare_workers: int = 1,
+        predict_split: Split = "test",
+    ) -> None:
+        super().__init__()
+        chosen = task or next(iter(self.tasks))
+        if chosen not in self.tasks:
+            raise UsageError(
+                f"data.init_args.task: {self.title} has no task `{chosen}`; it has "
+                f"{', '.join(self.tasks)}."
+            )
+        rate = float(self.rates[0] if fs is None else fs)
+        self.task = self.tasks[chosen]
+        self.spec = SignalSpec(
+            modality=self.modality,
+            fs=rate,
+            length=round(self.seconds * rate) if length is None else length,
+            leads=tuple(canonical_lead(name) for name in leads or self.leads),
+            unit=self.unit,
+            filter=filter,
+            normalisation=normalisation,
+        )
+        data = Path(os.environ.get("PAHCL_DATA", "data"))
+        stores = Path(os.environ.get("PAHCL_STORES", "stores"))
+        self.root = Path(root) if root else data / self.folder
+        self.store_path = Path(store) if store else stores / self.name
+        self.prepare_options: dict[str, Any] = {}
+        self.label_options: dict[str, Any] = {}
+        self.pad, self.crop = pad, crop
+        self.fraction, self.fraction_of = fraction, fraction_of
+        self.val_fraction, self.test_fraction = val_fraction, test_fraction
+        self.split_seed, self.seed = split_seed, seed
+        self.batch_size, self.num_workers = batch_size, num_workers
+        self.prepare_workers, self.predict_split = prepare_workers, predict_split
+        self._require_sane()
+        self._to_signal = ToSignal(self.spec)
+
+    def _require_sane(self) -> None:
+        """Refuse arguments that cannot work, before anything is read."""
+        shares = self.val_fraction, self.test_fraction
+        checks = {
+            "fs": (self.spec.fs > 0, "a positive rate in Hz"),
+            "length": ((self.spec.length or 0) > 0, "a positive number of samples"),
+            "fraction": (0 < self.fraction <= 1, "a share in (0, 1]"),
+            "val_fraction": (min(shares) > 0 and sum(shares) < 1, "a share that leaves a part"),
+            "batch_size": (self.batch_size > 0, "at least 1"),
+            "num_workers": (self.num_workers >= 0, "0 or more"),
+            "prepare_workers": (self.prepare_workers > 0, "at least 1"),
+        }
+        for name, (fits, expected) in checks.items():
+            if not fits:
+                value = getattr(self, name, None) or getattr(self.spec, name, None)
+                raise UsageError(f"data.init_args.{name} must be {expected}, got {value}.")
+
+    # What a data set says of itself
+
+    @classmethod
+    @abstractmethod
+    def index(cls, root: Path, fs: float) -> Index:
+        """List the publisher's records; no signal is read.
+
+        Args:
+            root: The publisher's folder.
+            fs: One of `rates`.
+        """
+
+    @classmethod
+    @abstractmethod
+    def read(cls, root: Path, row: Mapping[str, Any]) -> Recording:
+        """Read one record, named by its row of the index."""
+
+    def labels(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Give the label columns of the tasks: here the table's own, and `male` from `sex`."""
+        if "sex" not in table:
+            return table
+        return table.assign(male=table["sex"].map({"male": 1.0, "female": 0.0}).astype(np.float32))
+
+    def split(self, table: pd.DataFrame) -> pd.Series:
+        """Say which split each record is in: here drawn by subject, the same for every task.
+
+        Returns:
+            `train`, `val`, `test`, or None for a record that is left out, on the table's index.
+        """
+        strata = np.zeros(len(table), dtype=np.int64)
+        if self.split_column is not None:
+            strata = (table[self.split_column] > 0).to_numpy().astype(np.int64)
+        return split_by_subject(
+            table["subject_id"], strata, self.val_fraction, self.test_fraction, self.split_seed
+        )
+
+    # From the publisher's folder to a store
+
+    @classmethod
+    def prepare(
+        cls,
+        root: str | Path,
+        out: str | Path,
+        fs: float | None = None,
+        workers: int = 1,
+        shard: tuple[int, int] | None = None,
+        progress: bool = True,
+        **options: Any,
+    ) -> Manifest | None:
+        """Pack the publisher's records into a store.
+
+        Args:
+            root: The publisher's folder.
+            out: The store's folder.
+            fs: Rate of the store in Hz; None takes the publisher's original.
+            workers: Processes that read and pack.
+            shard: (i, n) packs the i-th of n parts alone; `pahcl.store.merge` finishes the store.
+            progress: Show a progress bar.
+            options: What the data set's `index` takes besides.
+
+        Returns:
+            The manifest; None where only one part of several was packed.
+
+        Raises:
+            DataError: The folder is not there, or is not this data set.
+        """
+        folder = Path(root)
+        if not folder.is_dir():
+            raise DataError(
+                f"There is no folder {folder} for {cls.title}. Set data.init_args.root (`--root`) "
+                f"to the data set, which {cls.homepage} publishes, or make a synthetic one: "
+                f"`pahcl simulate {cls.name} --out {folder}`."
+            )
+        rate = cls.rates[0] if fs is None else fs
+        index = cls.index(folder, fs=source_rate(cls.rates, rate), **options)
+        return write_store(
+            Path(out),
+            index,
+            functools.partial(cls.read, folder),
+            dataset=cls.name,
+            dataset_version=cls.version,
+            modality=cls.modality,
+            leads=cls.leads,
+            unit=cls.unit,
+            fs=rate,
+            workers=workers,
+            shard=shard,
+            progress=progress,
+            config=options,
+        )
+
+    def prepare_data(self) -> None:
+        """Pack the store if it is missing, and derive from it the one for this contract."""
+        source = source_path(self.store_path, self.rates, self.spec.fs)
+        if not is_complete(source):
+            log.info("Packing %s from %s into %s.", self.title, self.root, source)
+            rate = source_rate(self.rates, self.spec.fs)
+            workers, options = self.prepare_workers, self.prepare_options
+            self.prepare(self.root, source, fs=rate, workers=workers, **options)
+        require_dataset(SignalStore(source), self.name, self.prepare_options)
+        make_store(source, self.spec, self.prepare_workers)
+
+    # From the store to batches
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read labels and split, and choose the rows of each loader.
+
+        Raises:
+            DataError: A split is empty or shares subjects with another one.
+            StoreError: The store does not fit.
+        """
+        source = source_path(self.store_path, self.rates, self.spec.fs)
+        self.store = open_store(source, self.spec)
+        require_dataset(self.store, self.name, self.prepare_options)
+        table = self.store.table
+        self.targets = self.task.targets(self.labels(table))
+        self.splits = self.split(table)
+        require_disjoint(table["subject_id"], self.splits)
+        self.rows = self._choose_rows(table["subject_id"].astype(str))
+        train = self.targets[self.rows["train"]]
+        self.class_weights: Tensor | None = class_weights(self.task, train)
+        self.label_statistics = label_statistics(self.task, train)
+
+    def _choose_rows(self, subjects: pd.Series) -> dict[str, npt.NDArray[np.int64]]:
+        """Find each split's labelled rows; of the training split, the wanted fraction."""
+        known = labelled(self.task, self.targets)
+        inside = {name: (self.splits == name).to_numpy() for name in SPLITS}
+        self.unlabelled = {name: int((here & ~known).sum()) for name, here in inside.items()}
+        for name, here in inside.items():
+            if not (here & known).any():
+                raise DataError(
+                    f"The {name} split of {self.title} has no record labelled for the task "
+                    f"`{self.task.name}` ({int(here.sum())} record(s), of {len(here)} in "
+                    f"{self.store.path}). Use more records, or another task or split."
+                )
+        train = inside["train"] & known
+        strata = record_strata(self.task, self.targets[train])
+        order = nested_order(subject_strata(subjects[train], strata), self.split_seed)
+        whole = None if self.fraction_of == "train" else subjects[known].nunique()
+        chosen = fraction_of_subjects(order, self.fraction, whole)
+        inside["train"] = train & subjects.isin(chosen).to_numpy()
+        return {
+            name: np.flatnonzero(here if name == "train" else here & known)
+            for name, here in inside.items()
+        }
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Serve the training split in a new order and with new crops in every epoch."""
+        return self._loader(self.rows["train"], training=True)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Serve the validation split."""
+        return self._loader(self.rows["val"])
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """Serve the test split."""
+        return self._loader(self.rows["test"])
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """Serve every record of `predict_split`, labelled or not."""
+        return self._loader(np.flatnonzero((self.splits == self.predict_split).to_numpy()))
+
+    def _loader(self, rows: npt.NDArray[np.int64], training: bool = False) -> DataLoader[Batch]:
+        window = Window(
+            self.spec.length or 0, self.pad, self.crop if training else "center", self.seed
+        )
+        dataset = BatchDataset(self.store, rows, self.targets[rows], window)
+        trainer = self.trainer
+        sampler = EpochSampler(
+            dataset,
+            shuffle=training,
+            seed=self.seed,
+            batch_size=self.batch_size if training else None,
+            world_size=trainer.world_size if trainer else 1,
+            rank=trainer.global_rank if trainer else 0,
+        )
+        return DataLoader(
+            dataset,
+            batch_size=self.batch_size,
+            sampler=sampler,
+            num_workers=self.num_workers,
+            collate_fn=as_is,
+            pin_memory=torch.cuda.is_available(),
+            persistent_workers=self.num_workers > 0,
+        )
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Make signal and mask on the device: cast, scale, mask, normalise."""
+        signal, mask = self._to_signal(
+            batch["samples"], batch["scale"], batch["start"], batch["stop"]
+        )
+        kept = {key: batch[key] for key in ("target", "record_id", "subject_id")}
+        return {"signal": signal, "mask": mask, **kept}
+
+    # Evidence
+
+    def data_receipt(self) -> dict[str, Any]:
+        """Say which data this was, without paths: digests, counts, and how they were drawn."""
+        table = self.store.table
+        ids, subjects = table["record_id"].to_numpy(), table["subject_id"].to_numpy()
+        return {
+            "dataset": self.name,
+            "dataset_version": self.store.manifest.dataset_version,
+            "store": self.store.manifest.digest,
+            "task": self.task.name,
+            "spec": self.spec.to_dict(),
+            "fraction": self.fraction,
+            "fraction_of": self.fraction_of,
+            "split_seed": self.split_seed,
+            "seed": self.seed,
+            "options": {**self.prepare_options, **self.label_options},
+            "splits": {
+                name: describe_split(self.task, ids[rows], subjects[rows], self.targets[rows])
+                for name, rows in self.rows.items()
+            },
+            "unlabelled": self.unlabelled,
+            "left_out": int(self.splits.isna().sum()),
+        }
