@@ -99,8 +99,8 @@ def decide(
     if task.kind == "regression":
         return probabilities
     if task.kind == "multiclass":
-        best = probabilities.argmax(axis=1)[:, None]
-        return (best == np.arange(task.num_outputs)).astype(np.float32)
+        best = np.asarray(probabilities.argmax(axis=1)[:, None] == np.arange(task.num_outputs))
+        return best.astype(np.float32)
     limits = np.full(task.num_outputs, DEFAULT_THRESHOLD, np.float32)
     if thresholds is not None:
         limits = np.asarray(thresholds, dtype=np.float32).reshape(-1)

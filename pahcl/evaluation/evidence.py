@@ -1,0 +1,195 @@
+"""Write a test's evidence into its run folder: predictions, metrics, receipt."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pahcl.errors import PahclError, UsageError
+from pahcl.evaluation.intervals import Bootstrap, Interval, bootstrap_intervals
+from pahcl.evaluation.metrics import Metrics, evaluate
+from pahcl.evaluation.predictions import write_predictions
+from pahcl.evaluation.receipt import ReceiptParts, build_receipt, file_digest
+from pahcl.evaluation.run import RunFolder
+from pahcl.task import Task
+
+FORMAT = 1
+
+
+def write_evidence(
+    folder: RunFolder,
+    task: Task,
+    predictions: pd.DataFrame,
+    receipt_parts: ReceiptParts | None = None,
+    *,
+    split: str = "test",
+    thresholds: npt.ArrayLike | None = None,
+    samples: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> dict[str, Any]:
+    """Score predictions and write `predictions.parquet`, `metrics.json` and `receipt.json`.
+
+    Each file appears whole or not at all, and the receipt, which holds the digests of the others,
+    is the last: a run without it is not complete, and one with an older receipt fails
+    `verify_evidence`.
+
+    Args:
+        folder: The run.
+        task: What was asked.
+        predictions: Table of `predictions_table`.
+        receipt_parts: What only the caller knows: data, checkpoint, seed, time. The config is the
+            folder's own unless it is given.
+        split: The split that was scored; another than `test` is written into the files' names.
+        thresholds: `[K]`, the thresholds that decided (binary and multilabel).
+        samples: Resamples of the subjects.
+        seed: Seed of the resamples.
+        level: Nominal coverage of the intervals.
+
+    Returns:
+        What `metrics.json` holds.
+
+    Raises:
+        UsageError: The table is not of this task, or a file of the receipt is not there.
+        PahclError: The folder cannot be written.
+    """
+    parts = receipt_parts or ReceiptParts()
+    if parts.config is None and folder.config.is_file():
+        parts = replace(parts, config=folder.config)
+    for path in (parts.config, parts.checkpoint):
+        if path is not None and not path.is_file():
+            raise UsageError(f"The receipt needs the digest of {path}, which is not there.")
+    metrics = evaluate(task, predictions)
+    bootstrap = bootstrap_intervals(task, predictions, samples, seed, level, metrics)
+    facts = metrics_facts(task, metrics, bootstrap, split, thresholds)
+    files = {
+        "predictions": folder.evidence("predictions.parquet", split),
+        "metrics": folder.evidence("metrics.json", split),
+    }
+    receipt = folder.evidence("receipt.json", split)
+    counted = {
+        "task": task.to_dict(),
+        "split": split,
+        "n_records": metrics.n_records,
+        "n_subjects": metrics.n_subjects,
+        "support": {name: _support(scores) for name, scores in metrics.per_class.items()},
+        # The test split is meant to be looked at once; the receipt says how often it was.
+        "times_scored": _times_scored(receipt) + 1,
+    }
+    try:
+        folder.path.mkdir(parents=True, exist_ok=True)
+        write_predictions(files["predictions"], predictions)
+        write_json(files["metrics"], facts)
+        write_json(receipt, build_receipt(parts, files, counted))
+    except OSError as error:
+        raise PahclError(
+            f"The evidence cannot be written to {folder.path}: {error.strerror or error}. Make "
+            "room or the folder writable, then run `pahcl test` again."
+        ) from error
+    return facts
+
+
+def verify_evidence(folder: RunFolder, split: str = "test") -> list[str]:
+    """Name what no longer agrees with the receipt; an empty list is good news."""
+    digests = folder.load_receipt(split).get("sha256", {})
+    files = {
+        "predictions": folder.evidence("predictions.parquet", split),
+        "metrics": folder.evidence("metrics.json", split),
+    }
+    return [
+        f"{path.name} is not the file of which the receipt holds the digest"
+        for name, path in files.items()
+        if not path.is_file() or file_digest(path) != digests.get(name)
+    ]
+
+
+def metrics_facts(
+    task: Task,
+    metrics: Metrics,
+    bootstrap: Bootstrap,
+    split: str = "test",
+    thresholds: npt.ArrayLike | None = None,
+) -> dict[str, Any]:
+    """Lay metrics and intervals out as `metrics.json` holds them (docs/evidence.md)."""
+    limits = None
+    if thresholds is not None and task.kind in ("binary", "multilabel"):
+        values = np.asarray(thresholds, np.float64).reshape(-1)
+        limits = dict(zip(task.classes, values.tolist(), strict=True))
+    per_class = {}
+    for name, scores in metrics.per_class.items():
+        intervals = bootstrap.per_class[name]
+        bare = {
+            metric: _facts(intervals.get(metric, Interval(value, math.nan, math.nan)))
+            for metric, value in scores.items()
+            if not isinstance(value, int)
+        }
+        per_class[name] = {**bare, **_support(scores)}
+    confusion = None if metrics.confusion is None else metrics.confusion.tolist()
+    facts = {
+        "format": FORMAT,
+        "task": task.to_dict(),
+        "split": split,
+        "n_records": metrics.n_records,
+        "n_subjects": metrics.n_subjects,
+        "metrics": {name: _facts(interval) for name, interval in bootstrap.metrics.items()},
+        "classes_defined": metrics.classes_defined,
+        "per_class": per_class,
+        "thresholds": limits,
+        "confusion": confusion,
+        "bootstrap": {
+            "samples": bootstrap.samples,
+            "level": bootstrap.level,
+            "seed": bootstrap.seed,
+            "undefined": bootstrap.undefined_samples,
+        },
+        "notes": [*metrics.notes, *bootstrap.notes],
+    }
+    return {name: plain(value) for name, value in facts.items()}
+
+
+def _facts(interval: Interval) -> dict[str, float]:
+    return {"value": interval.value, "low": interval.low, "high": interval.high}
+
+
+def _support(scores: Mapping[str, float]) -> dict[str, int]:
+    return {name: value for name, value in scores.items() if isinstance(value, int)}
+
+
+def plain(value: Any) -> Any:
+    """Bring facts to what JSON knows: NaN and infinities become null."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def write_json(path: Path, facts: Mapping[str, Any]) -> None:
+    """Write facts as JSON, atomically."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    text = json.dumps(plain(facts), indent=2, ensure_ascii=False, allow_nan=False)
+    temporary.write_text(text + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def _times_scored(receipt: Path) -> int:
+    if not receipt.is_file():
+        return 0
+    try:
+        found = json.loads(receipt.read_text(encoding="utf-8")).get("times_scored", 1)
+    except (ValueError, AttributeError):
+        return 1
+    return int(found)

@@ -1,0 +1,164 @@
+"""The receipt of a run: what its numbers came from, in digests that anyone can compute again.
+
+No absolute path and no host name is written, so a receipt can be published.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import pahcl
+from pahcl.errors import UsageError
+
+FORMAT = 1
+LIBRARIES = ("torch", "lightning", "torchmetrics", "numpy", "scipy", "pandas", "pyarrow", "h5py")
+GIT_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class ReceiptParts:
+    """Hand in what only the caller of a test knows.
+
+    Args:
+        data: The data module's `data_receipt()`: data set, version, store and split digests,
+            counts per class.
+        config: File of the resolved config; None leaves its digest out.
+        checkpoint: File of the weights that were tested.
+        seed: Seed of the run.
+        wall_time_s: Duration of training so far, in seconds.
+        device: Device that predicted, as torch names it (`cpu`, `cuda:0`).
+        extra: Further plain facts (strategy, initialisation).
+    """
+
+    data: Mapping[str, Any] = field(default_factory=dict)
+    config: Path | None = None
+    checkpoint: Path | None = None
+    seed: int | None = None
+    wall_time_s: float | None = None
+    device: str = "cpu"
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+def file_digest(path: str | Path) -> str:
+    """Give the SHA-256 of a file, read in pieces."""
+    source = Path(path)
+    if not source.is_file():
+        raise UsageError(f"There is no file {source} to take a digest of.")
+    with source.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def tree_digest(path: str | Path, pattern: str = "**/*") -> str:
+    """Give one SHA-256 for the files below a folder: their relative names and contents."""
+    root = Path(path)
+    if not root.is_dir():
+        raise UsageError(f"There is no folder {root} to take a digest of.")
+    total = hashlib.sha256()
+    names = {file.relative_to(root).as_posix(): file for file in root.glob(pattern)}
+    for name, file in sorted(names.items()):
+        if file.is_file():
+            total.update(f"{name}\0{file_digest(file)}\n".encode())
+    return total.hexdigest()
+
+
+def text_digest(facts: Mapping[str, Any]) -> str:
+    """Give the SHA-256 of plain facts, whatever the order of their keys."""
+    text = json.dumps(facts, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def git_state(package: Path | None = None) -> dict[str, Any]:
+    """Tell commit and cleanliness of the checkout that the package runs from.
+
+    Returns:
+        `commit` and `dirty` (tracked files differ from it); both None where the package is
+        installed rather than run from its own checkout, or git is not there.
+    """
+    folder = Path(pahcl.__file__).resolve().parent if package is None else package.resolve()
+    unknown: dict[str, Any] = {"commit": None, "dirty": None}
+    top = _git(folder, "rev-parse", "--show-toplevel")
+    # An environment may lie inside a checkout of something else, whose commit says nothing.
+    if top is None or Path(top).resolve() != folder.parent:
+        return unknown
+    commit = _git(folder, "rev-parse", "HEAD")
+    status = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    return {"commit": commit, "dirty": None if status is None else bool(status)}
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=GIT_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def library_versions() -> dict[str, str]:
+    """Give the versions of Python and of the libraries that numbers depend on."""
+    found = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def hardware(device: str) -> dict[str, Any]:
+    """Tell the class of the machine: processor architecture, accelerator, CUDA version."""
+    facts: dict[str, Any] = {
+        "system": platform.system(),
+        "processor": platform.machine(),
+        "cpus": torch.get_num_threads(),
+        "device": torch.device(device).type,
+    }
+    if facts["device"] == "cuda" and torch.cuda.is_available():
+        facts |= {"accelerator": torch.cuda.get_device_name(device), "cuda": torch.version.cuda}
+    return facts
+
+
+def build_receipt(
+    parts: ReceiptParts, files: Mapping[str, Path], facts: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write down what the numbers of a test came from.
+
+    Args:
+        parts: What the caller knows.
+        files: Files of evidence by the name under which their digest is kept.
+        facts: Facts of the evaluation (task, split, counts per class).
+
+    Returns:
+        Plain types for `receipt.json`.
+
+    Raises:
+        UsageError: A file is not there.
+    """
+    inputs = {"config": parts.config, "checkpoint": parts.checkpoint, **files}
+    return {
+        "format": FORMAT,
+        **facts,
+        "seed": parts.seed,
+        "data": dict(parts.data),
+        "sha256": {name: file_digest(path) for name, path in inputs.items() if path is not None},
+        "code": {"version": pahcl.__version__, **git_state()},
+        "libraries": library_versions(),
+        "hardware": hardware(parts.device),
+        "wall_time_s": parts.wall_time_s,
+        **({"extra": dict(parts.extra)} if parts.extra else {}),
+    }
