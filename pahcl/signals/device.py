@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pahcl.errors import SpecError
-from pahcl.signals.normalisation import normalise
+from pahcl.signals.normalisation import normalise_
 from pahcl.signals.spec import SignalSpec
 
 
@@ -46,7 +46,9 @@ class ToSignal(nn.Module):
         # On the CPU it is cheap to see that nothing is padded; on a GPU asking would make the host
         # wait for the device, which costs more than masking.
         full = mask.device.type == "cpu" and bool(mask.all())
-        return normalise(signal, None if full else mask, self.spec.normalisation), mask
+        if not full:
+            signal.mul_(mask.to(torch.float32).unsqueeze(1))
+        return normalise_(signal, None if full else mask, self.spec.normalisation), mask
 
     def _require_shape(self, samples: Tensor) -> None:
         leads, length = len(self.spec.leads), self.spec.length

@@ -23,27 +23,29 @@ def _response(fs: float, filter: Filter, size: int) -> Tensor:
     return torch.from_numpy(np.abs(response) ** 2).to(torch.float32)
 
 
-def _extend(signal: Tensor, mask: Tensor | None, count: int) -> Tensor:
-    """Continue each record oddly from the ends of its real signal: `[B, C, count + L + count]`."""
+def _extend(signal: Tensor, mask: Tensor | None, before: int, after: int) -> Tensor:
+    """Continue each record oddly from the ends of its real signal: `[B, C, before + L + after]`.
+
+    Where the reflection runs out of signal, its last value is held.
+    """
     length = signal.shape[-1]
-    time = torch.arange(-count, length + count, device=signal.device)
+    time = torch.arange(-before, length + after, device=signal.device)
     if mask is None:
-        source = torch.minimum(-time, time.new_tensor(length - 1)).where(time < 0, time)
+        source = (-time).clamp_max(length - 1).where(time < 0, time)
         source = (2 * (length - 1) - time).clamp_min(0).where(time >= length, source)
         extended = signal.index_select(-1, source)
-        head = 2 * signal[..., :1] - extended[..., :count]
-        tail = 2 * signal[..., -1:] - extended[..., count + length :]
+        head = 2 * signal[..., :1] - extended[..., :before]
+        tail = 2 * signal[..., -1:] - extended[..., before + length :]
         return torch.cat([head, signal, tail], dim=-1)
     first = mask.to(torch.uint8).argmax(dim=-1, keepdim=True)
     last = length - 1 - mask.flip(-1).to(torch.uint8).argmax(dim=-1, keepdim=True)
-    before, after = time < first, time > last
-    source = torch.minimum(2 * first - time, last).where(before, time)
-    source = torch.maximum(2 * last - time, first).where(after, source)
+    is_head, is_tail = time < first, time > last
+    source = torch.minimum(2 * first - time, last).where(is_head, time)
+    source = torch.maximum(2 * last - time, first).where(is_tail, source)
     shape = (signal.shape[0], signal.shape[1], -1)
-    extended = signal.gather(-1, source.unsqueeze(1).expand(shape))
-    edge = first.where(before, last).unsqueeze(1).expand(shape)
-    mirrored = signal.gather(-1, edge).mul_(2).sub_(extended)
-    return extended.where(~(before | after).unsqueeze(1), mirrored)
+    reflected = signal.gather(-1, source.unsqueeze(1).expand(shape))
+    edge = signal.gather(-1, first.where(is_head, last).unsqueeze(1).expand(shape))
+    return reflected.where(~(is_head | is_tail).unsqueeze(1), 2 * edge - reflected)
 
 
 def filter_batch(signal: Tensor, fs: float, filter: Filter, mask: Tensor | None = None) -> Tensor:
@@ -72,9 +74,10 @@ def filter_batch(signal: Tensor, fs: float, filter: Filter, mask: Tensor | None 
     if len(sections(fs, filter)) == 0 or signal.numel() == 0:
         return signal
     count, length = extension_length(fs, filter), signal.shape[-1]
-    extended = _extend(signal, mask, count)
-    size = scipy.fft.next_fast_len(extended.shape[-1], real=True)
+    # The signal is continued up to a length that transforms fast: zeros would be a step.
+    size = scipy.fft.next_fast_len(length + 2 * count, real=True)
+    extended = _extend(signal, mask, count, size - length - count)
     response = _response(fs, filter, size).to(signal.device)
-    spectrum = torch.fft.rfft(extended, n=size) * response
+    spectrum = torch.fft.rfft(extended) * response
     filtered: Tensor = torch.fft.irfft(spectrum, n=size)[..., count : count + length]
     return filtered.contiguous() if mask is None else filtered * mask.unsqueeze(1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import torch
 from torch import Tensor
 
@@ -19,69 +21,98 @@ def _inverse(spread: Tensor, size: Tensor) -> Tensor:
     return spread.masked_fill(constant, 1.0).reciprocal().masked_fill(constant, 0.0)
 
 
-def _zscore(signal: Tensor, weight: Tensor | None, dims: tuple[int, ...]) -> Tensor:
+def _shift(signal: Tensor, by: Tensor) -> Tensor:
+    """Subtract in place, unless a gradient needs what was there."""
+    return signal - by if signal.requires_grad else signal.sub_(by)
+
+
+def _scale(signal: Tensor, by: Tensor) -> Tensor:
+    """Multiply in place, unless a gradient needs what was there."""
+    return signal * by if signal.requires_grad else signal.mul_(by)
+
+
+def _centre(signal: Tensor, by: Tensor, weight: Tensor | None) -> Tensor:
+    centred = _shift(signal, by)
+    return centred if weight is None else _scale(centred, weight)
+
+
+def _deviation(centred: Tensor, weight: Tensor | None, dims: tuple[int, ...]) -> Tensor:
+    norm: Tensor = torch.linalg.vector_norm(centred, dim=dims, keepdim=True)
+    return norm / _count(centred, weight, dims).sqrt()
+
+
+def _count(signal: Tensor, weight: Tensor | None, dims: tuple[int, ...]) -> Tensor:
+    """Count the real samples that a statistic is made of, at least 1: scalar or `[B, 1, 1]`."""
+    leads = signal.shape[1] if 1 in dims else 1
     if weight is None:
-        variance, mean = torch.var_mean(signal, dim=dims, correction=0, keepdim=True)
-        return signal.sub(mean).mul_(_inverse(variance.sqrt(), mean))
-    count = weight.sum(dim=-1, keepdim=True)
-    if len(dims) == 2:
-        count = count * signal.shape[1]
-    count = count.clamp_min(1.0)
-    mean = signal.sum(dim=dims, keepdim=True) / count
-    centred = signal.sub(mean).mul_(weight)
-    deviation = torch.linalg.vector_norm(centred, dim=dims, keepdim=True) / count.sqrt()
-    return centred.mul_(_inverse(deviation, mean))
+        return signal.new_tensor(leads * signal.shape[-1])
+    return weight.sum(dim=-1, keepdim=True).clamp_min(1.0) * leads
 
 
-def _quantiles(signal: Tensor, mask: Tensor | None, shares: tuple[float, ...]) -> list[Tensor]:
-    """Interpolate quantiles over the last axis; torch.quantile refuses more than 16 M elements."""
-    if mask is not None:
-        signal = signal.masked_fill(~mask, torch.inf)  # sorts behind the real samples
-    ordered = signal.sort(dim=-1).values
-    full = torch.full_like(ordered[:, :1, :1], signal.shape[-1])
-    count = full if mask is None else mask.sum(dim=-1, keepdim=True).to(torch.float32)
-    last = (count - 1).clamp_min(0.0).expand(*ordered.shape[:2], 1)
-    found = []
-    for share in shares:
-        place = last * share
-        below = place.floor()
-        low = ordered.gather(-1, below.long())
-        high = ordered.gather(-1, place.ceil().long())
-        found.append(torch.lerp(low, high, place - below))
-    return found
+def _zscore(signal: Tensor, weight: Tensor | None, dims: tuple[int, ...]) -> Tensor:
+    mean = signal.sum(dim=dims, keepdim=True) / _count(signal, weight, dims)
+    centred = _centre(signal, mean, weight)
+    return _scale(centred, _inverse(_deviation(centred, weight, dims), mean))
 
 
 def _robust(signal: Tensor, mask: Tensor | None, weight: Tensor | None) -> Tensor:
-    lower, median, upper = _quantiles(signal, mask, (0.25, 0.5, 0.75))
-    centred = signal - median
-    if weight is not None:
-        centred = centred.where(weight > 0, 0.0)  # a record without any sample has an Inf median
+    shares = signal.new_tensor([0.25, 0.5, 0.75])
+    if mask is None:
+        quantiles = torch.quantile(signal, shares, dim=-1, keepdim=True)
+    else:
+        real = signal.masked_fill(~mask, torch.nan)
+        quantiles = torch.nanquantile(real, shares, dim=-1, keepdim=True)
+        quantiles = quantiles.where(mask.any(dim=-1, keepdim=True), 0.0)
+    lower, median, upper = quantiles.unbind()
+    centred = _centre(signal, median, weight)
+    size = torch.maximum(lower.abs(), upper.abs())
     spread = upper - lower
     # A lead that holds one value for most of the time has no interquartile range to speak of.
-    size = torch.maximum(lower.abs(), upper.abs())
-    narrow = ~(spread > _CONSTANT * size)
-    count = (
-        torch.full_like(median, signal.shape[-1])
-        if weight is None
-        else weight.sum(dim=-1, keepdim=True).clamp_min(1.0)
-    )
-    deviation = torch.linalg.vector_norm(centred, dim=-1, keepdim=True) / count.sqrt()
-    inverse = _inverse(
-        torch.where(narrow, deviation, spread), torch.where(size.isfinite(), size, 0)
-    )
-    return centred.mul_(inverse)
+    spread = spread.where(spread > _CONSTANT * size, _deviation(centred, weight, (2,)))
+    return _scale(centred, _inverse(spread, size))
 
 
-def _minmax(signal: Tensor, mask: Tensor | None) -> Tensor:
+def _minmax(signal: Tensor, mask: Tensor | None, weight: Tensor | None) -> Tensor:
     if mask is None:
-        low, high = torch.aminmax(signal, dim=-1, keepdim=True)
+        low = signal.amin(dim=-1, keepdim=True)
+        high = signal.amax(dim=-1, keepdim=True)
     else:
-        low = signal.masked_fill(~mask, torch.inf).amin(dim=-1, keepdim=True)
-        high = signal.masked_fill(~mask, -torch.inf).amax(dim=-1, keepdim=True)
-        low = low.where(low.isfinite(), 0.0)
-        high = high.where(high.isfinite(), 0.0)
-    size = torch.maximum(low.abs(), high.abs())
-    return signal.sub(low).mul_(_inverse(high - low, size))
+        real = mask.any(dim=-1, keepdim=True)
+        low = signal.masked_fill(~mask, torch.inf).amin(dim=-1, keepdim=True).where(real, 0.0)
+        high = signal.masked_fill(~mask, -torch.inf).amax(dim=-1, keepdim=True).where(real, 0.0)
+    inverse = _inverse(high - low, torch.maximum(low.abs(), high.abs()))
+    return _scale(_centre(signal, low, weight), inverse)
+
+
+def normalise_(signal: Tensor, mask: Tensor | None, kind: Normalisation) -> Tensor:
+    """Normalise as `normalise` does, overwriting the samples where no gradient needs them.
+
+    Args:
+        signal: `[B, C, L]` float32, already 0 outside the mask.
+        mask: `[B, L]` bool, or None if all samples are real.
+        kind: What to do.
+
+    Returns:
+        `[B, C, L]`; it may or may not be the input's memory.
+
+    Raises:
+        UsageError: There is no such normalisation.
+    """
+    if kind not in get_args(Normalisation):
+        raise UsageError(
+            f"There is no normalisation {kind!r}; use one of {get_args(Normalisation)}."
+        )
+    if kind == "none" or signal.numel() == 0:
+        return signal
+    mask = None if mask is None else mask.unsqueeze(1)
+    weight = None if mask is None else mask.to(torch.float32)
+    if kind == "zscore_lead":
+        return _zscore(signal, weight, (2,))
+    if kind == "zscore_record":
+        return _zscore(signal, weight, (1, 2))
+    if kind == "robust":
+        return _robust(signal, mask, weight)
+    return _minmax(signal, mask, weight)
 
 
 def normalise(signal: Tensor, mask: Tensor | None, kind: Normalisation) -> Tensor:
@@ -89,8 +120,8 @@ def normalise(signal: Tensor, mask: Tensor | None, kind: Normalisation) -> Tenso
 
     - `zscore_lead`: mean 0 and population standard deviation 1, lead by lead;
     - `zscore_record`: the same over all leads together, which keeps their relative size;
-    - `robust`: (x - median) / (75 % - 25 % quantile), lead by lead; the deviation from the median
-      takes the place of an interquartile range that is 0;
+    - `robust`: (x - median) / (75 % - 25 % quantile), lead by lead; the root mean square deviation
+      from the median takes the place of an interquartile range that is 0;
     - `minmax`: each lead from 0 to 1.
 
     A constant lead becomes 0. The work is done in float32, also under autocast.
@@ -101,8 +132,7 @@ def normalise(signal: Tensor, mask: Tensor | None, kind: Normalisation) -> Tenso
         kind: What to do.
 
     Returns:
-        float32 `[B, C, L]`, 0 outside the mask; the input itself for `none` of float32 without
-        a mask.
+        float32 `[B, C, L]`, 0 outside the mask; the input is left as it is.
 
     Raises:
         SpecError: The shapes do not fit.
@@ -113,21 +143,7 @@ def normalise(signal: Tensor, mask: Tensor | None, kind: Normalisation) -> Tenso
             f"normalise needs a signal [B, C, L] and a mask [B, L], got {tuple(signal.shape)} and "
             f"{None if mask is None else tuple(mask.shape)}."
         )
-    signal = signal.to(torch.float32)
-    weight = None
+    signal = signal.to(torch.float32, copy=True)
     if mask is not None:
-        mask = mask.unsqueeze(1)
-        weight = mask.to(torch.float32)
-        signal = signal.where(mask, 0.0)
-    if kind == "none" or signal.numel() == 0:
-        return signal
-    if kind == "zscore_lead":
-        return _zscore(signal, weight, (2,))
-    if kind == "zscore_record":
-        return _zscore(signal, weight, (1, 2))
-    if kind == "robust":
-        return _robust(signal, mask, weight)
-    if kind == "minmax":
-        scaled = _minmax(signal, mask)
-        return scaled if weight is None else scaled.mul_(weight)
-    raise UsageError(f"There is no normalisation {kind!r}; see `pahcl.signals.Normalisation`.")
+        signal = signal.masked_fill_(~mask.unsqueeze(1), 0.0)
+    return normalise_(signal, mask, kind)
