@@ -36,9 +36,8 @@ def _longest_run(true: npt.NDArray[np.bool_]) -> int:
 
 def _which_are_flat(same: npt.NDArray[np.bool_], shortest: int) -> npt.NDArray[np.bool_]:
     """Say which leads hold one value for `shortest` samples; `same` `[C, L - 1]` compares pairs."""
-    flat: npt.NDArray[np.bool_] = (
-        np.count_nonzero(same, axis=1) >= shortest - 1
-    )  # necessary and cheap
+    # As many equal pairs anywhere are necessary, and cheap to count.
+    flat: npt.NDArray[np.bool_] = np.count_nonzero(same, axis=1) >= shortest - 1
     for lead in np.flatnonzero(flat):
         flat[lead] = _longest_run(same[lead]) >= shortest - 1
     return flat
