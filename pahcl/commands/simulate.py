@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from pahcl.commands._common import modules_in, write_json
-from pahcl.errors import UsageError
+from pahcl.errors import DataError, UsageError
 
 
 class _Simulator(Protocol):
@@ -52,12 +52,18 @@ def run(arguments: argparse.Namespace) -> int:
     columns = (TextColumn("simulate"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         line = bar.add_task("simulate", total=arguments.records)
-        counts = simulator.write(
-            out,
-            arguments.records,
-            arguments.seed,
-            progress=lambda done: bar.advance(line, done),
-        )
+        try:
+            counts = simulator.write(
+                out,
+                arguments.records,
+                arguments.seed,
+                progress=lambda done: bar.advance(line, done),
+            )
+        except OSError as error:
+            raise DataError(
+                f"The corpus could not be written to {out}: {error.strerror or error}. Free space "
+                "or give another folder with --out, and run the command again."
+            ) from error
     console.print(
         f"{arguments.dataset}: {counts['records']} records of {counts['subjects']} subjects, and "
         f"{counts['table_rows'] - counts['records']} rows of ugly cases, in {out} "

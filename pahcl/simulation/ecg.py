@@ -27,7 +27,7 @@ from pahcl.simulation.site import MARGIN, Disturbance, Signal, Site, draw_noise,
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 
 BATCH = 64
-"""Records simulated at once; memory is about 25 MB for a batch, whatever the corpus."""
+"""Records simulated at once; a batch takes about 130 MB, whatever the corpus."""
 
 _BEFORE, _AFTER = 0.47, 0.63
 

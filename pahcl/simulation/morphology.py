@@ -160,12 +160,12 @@ def _normal_beat(rng: Generator, case: Case) -> _Sketch:
     beat.put("P1", start + 0.04, broad, (0.35 * high, 0.9 * high, -0.5 * high))
     beat.put("P2", start + 0.068 + 0.002 * decades, broad, (0.75 * high, 0.6 * high, 0.4 * high))
     narrow = 1 + 0.09 * style[3] - (0.05 if subject.female else 0)
-    beat.put("Q", -0.023 * narrow, 0.0075 * narrow, (-0.11 - 0.05 * style[4], -0.06, -0.27))
+    beat.put("Q", -0.023 * narrow, 0.0075 * narrow, (-0.11 - 0.05 * style[4], -0.06, -0.31))
     turn = np.deg2rad(subject.axis)
     x, y = _turned(1.05 + 0.12 * style[5], 0.72, turn)
     beat.put("R", 0.0, (0.0105 * narrow, 0.0115 * narrow), (x, y, 0.3 + 0.2 * style[6]))
     x, y = _turned(-0.2, -0.1 + 0.1 * style[7], 0.6 * turn)
-    beat.put("S", 0.026 * narrow, 0.0105 * narrow, (x, y, 0.62 + 0.15 * style[8]))
+    beat.put("S", 0.024 * narrow, 0.0115 * narrow, (x, y, 0.82 + 0.18 * style[8]))
     qtc = 0.4 + (0.008 if subject.female else 0) + 0.002 * decades + 0.016 * style[9]
     peak = (qtc - 0.125) * np.sqrt(60 / case.rate) ** 0.85
     tall = np.exp(0.28 * style[10] - 0.05 * decades) * rng.uniform(0.88, 1.12)
@@ -186,8 +186,8 @@ def _block(beat: _Sketch, rng: Generator, case: Case) -> None:
     if "CLBBB" in case.truth:
         wide = rng.uniform(0.9, 1.15)
         beat.scale("Q", 0.0 if rng.random() < 0.7 else 0.25)
-        lift = 0.35 - 0.006 * float(np.clip(case.subject.axis, -60, 40)) * -1
-        beat.put("R", 0.0, (0.021 * wide, 0.022), (0.75, 0.8 * lift, 0.65))
+        fall = 0.28 + 0.005 * float(np.clip(case.subject.axis, -60, 40))
+        beat.put("R", 0.0, (0.021 * wide, 0.022), (0.75, fall, 0.65))
         beat.put("S", 0.034 * wide, 0.02, (0.35, 0.1, 0.75))
         beat.put("late", 0.064 * wide, 0.019 * wide, (0.62 * strength, 0.25, 0.75))
         slope = rng.uniform(0.7, 1.3)
@@ -196,9 +196,9 @@ def _block(beat: _Sketch, rng: Generator, case: Case) -> None:
     elif "CRBBB" in case.truth:
         wide = rng.uniform(0.9, 1.2)
         beat.scale("S", (0.6, 0.8, 0.45))
-        front = -0.75 * strength * rng.uniform(0.75, 1.3)
-        beat.put("late", 0.058 * wide, 0.0165 * wide, (-0.5 * strength, 0.02, front))
-        beat.put("notch", 0.085 * wide, 0.016 * wide, (-0.25 * strength, 0.02, 0.4 * front))
+        front = -0.6 * strength * rng.uniform(0.65, 1.3)
+        beat.put("late", 0.058 * wide, 0.0165 * wide, (-0.38 * strength, 0.02, front))
+        beat.put("notch", 0.085 * wide, 0.016 * wide, (-0.2 * strength, 0.02, 0.4 * front))
         beat.add("T", 0.05, 0.0, 0.32 * rng.uniform(0.5, 1.4))
     elif "IRBBB" in case.truth:
         beat.scale("S", (0.9, 1.0, 0.75))
@@ -236,14 +236,14 @@ def _infarction(beat: _Sketch, rng: Generator, case: Case) -> Floats:
     """
     local = np.zeros((len(EVENTS), 8))
     if "ASMI" in case.truth:
-        fresh, depth = rng.random() < 0.3, case.severity * rng.uniform(0.6, 1.2)
+        fresh, depth = rng.random() < 0.3, min(1.6, case.severity * rng.uniform(0.6, 1.2))
         reach = np.array([0.0, 0.0, 0.75, 1.0, 0.9, 0.5, rng.uniform(0, 0.3), 0.05])
         beat.scale("Q", (1.0, 1.0, float(np.clip(0.7 - 0.5 * depth, 0.0, 1.0))))
         beat.put("scar", -0.012, 0.012, (0.0, 0.0, 0.05))
         local[_AT["scar"]] -= 0.42 * depth * reach
         local[_AT["R"]] -= 0.2 * depth * reach
-        local[_AT["ST"]] += (0.28 if fresh else 0.07) * depth * reach
-        local[_AT["T"]] += (0.15 if fresh else -0.42) * depth * reach
+        local[_AT["ST"]] += (0.28 if fresh else 0.06) * depth * reach
+        local[_AT["T"]] += (0.0 if fresh else -0.42) * depth * reach
     if "IMI" in case.truth:
         fresh, depth = rng.random() < 0.25, case.severity * rng.uniform(0.6, 1.2)
         place = beat.vector[_AT["scar"]]
