@@ -14,6 +14,10 @@ from typing import IO, Any
 
 _TEMPORARY = re.compile(r"^\..+\.\d+\.[0-9a-f]{8}\.tmp$")
 
+_BUFFER = 4 * 2**20
+"""Bytes written at once. Large writes make the page cache use large, contiguous pieces: gathers
+from a file written record by record (24 kB) were 20 % slower (measured: Linux 6.18, ext4, AMD)."""
+
 
 def canonical_json(values: Any) -> str:
     """Write plain values as text that depends on the values alone.
@@ -57,7 +61,7 @@ def write_atomically(path: Path, fill: Callable[[IO[bytes]], None]) -> None:
     """
     temporary = temporary_for(path)
     try:
-        with temporary.open("wb") as stream:
+        with temporary.open("wb", buffering=_BUFFER) as stream:
             fill(stream)
             stream.flush()
             os.fsync(stream.fileno())

@@ -22,65 +22,81 @@ class ShardMaps:
 
     Args:
         files: The shards in order.
-        leads: Leads of a record.
+        shard: `[N]` shard of each record.
+        offset: `[N]` int16 numbers before it in its shard. The caller has checked that every
+            record lies within its shard: what lies outside must not be read.
+        lengths: `[N]` its samples per lead.
+        leads: Leads of every record.
     """
 
-    def __init__(self, files: Sequence[Path], leads: int) -> None:
-        self._leads = leads
+    def __init__(
+        self,
+        files: Sequence[Path],
+        shard: Integers,
+        offset: Integers,
+        lengths: Integers,
+        leads: int,
+    ) -> None:
         self._flat = [_map(path) for path in files]
-        sizes = np.array([len(flat) for flat in self._flat], dtype=np.int64)
-        first = np.array([flat.ctypes.data // 2 for flat in self._flat], dtype=np.int64)
-        filled = sizes > 0
-        self._base = int(first[filled].min(initial=np.iinfo(np.int64).max))
-        # Positions in int16 steps from the base: where each shard begins and where it ends.
-        self._first = np.where(filled, first - self._base, 0)
-        self._end = self._first + sizes
+        self._shard, self._offset, self._lengths = shard, offset, lengths
+        self._leads = leads
+        filled = [flat for flat in self._flat if len(flat)]
+        self._base = min((flat.ctypes.data for flat in filled), default=0)
+        # Positions in int16 numbers from the base: where each shard begins and where it ends.
+        self._first = np.array(
+            [(flat.ctypes.data - self._base) // 2 if len(flat) else 0 for flat in self._flat],
+            dtype=np.int64,
+        )
+        self._end = self._first + np.array([len(flat) for flat in self._flat], dtype=np.int64)
+        self._at = self._first[shard] + offset
         self._views: dict[int, Samples] = {}
 
-    def flat(self, shard: int) -> Samples:
-        """Give the samples of one shard, read-only."""
-        return self._flat[shard]
+    def record(self, row: int) -> Samples:
+        """Give the samples of one record, `[leads, length]`, a read-only view."""
+        offset, length = int(self._offset[row]), int(self._lengths[row])
+        flat = self._flat[self._shard[row]]
+        samples: Samples = flat[offset : offset + self._leads * length]
+        return samples.reshape(self._leads, length)
 
-    def windows(
-        self, shard: Integers, offset: Integers, lengths: Integers, first: Integers, length: int
-    ) -> Samples:
+    def whole(self, rows: Integers, length: int) -> Samples:
+        """Gather records that all have the same length.
+
+        Returns:
+            `[B, leads, length]`, new memory.
+        """
+        samples = self._gather(self._at[rows], self._leads * length)
+        return samples.reshape(len(rows), self._leads, length)
+
+    def windows(self, rows: Integers, first: Integers, length: int) -> Samples:
         """Cut windows; what lies outside a record is arbitrary.
 
         Args:
-            shard: `[B]` shards of the records.
-            offset: `[B]` their offsets in the shard.
-            lengths: `[B]` their samples per lead.
+            rows: `[B]` the records.
             first: `[B]` first sample of each window in its record, negative before it.
             length: Samples of a window.
 
         Returns:
             `[B, leads, length]`, new memory.
         """
-        record = self._first[shard] + offset
-        if not (first.any() or (lengths != length).any()):
-            whole = self._rows(record, self._leads * length)
-            return whole.reshape(len(record), self._leads, length)
-        at = (record + first)[:, None] + lengths[:, None] * np.arange(self._leads)
+        shard = self._shard[rows]
+        at = (self._at[rows] + first)[:, None] + self._lengths[rows, None] * np.arange(self._leads)
         inside = (at[:, 0] >= self._first[shard]) & (at[:, -1] + length <= self._end[shard])
         if inside.all():
-            return self._rows(at, length)
-        samples = np.zeros((len(record), self._leads, length), dtype=np.int16)
+            return self._gather(at, length)
+        samples = np.zeros((len(rows), self._leads, length), dtype=np.int16)
         if inside.any():
-            samples[inside] = self._rows(at[inside], length)
+            samples[inside] = self._gather(at[inside], length)
         # Only the first and the last few records of a shard have windows that leave its file.
-        for row in np.flatnonzero(~inside):
-            size = int(lengths[row])
-            begin = max(int(first[row]), 0)
-            stop = max(min(int(first[row]) + length, size), begin)
-            flat = self._flat[shard[row]][offset[row] : offset[row] + self._leads * size]
-            target = begin - int(first[row])
-            samples[row, :, target : target + stop - begin] = flat.reshape(self._leads, size)[
-                :, begin:stop
-            ]
+        for place in np.flatnonzero(~inside):
+            record = self.record(int(rows[place]))
+            begin = int(first[place])
+            taken = record[:, max(begin, 0) : max(begin + length, 0)]
+            start = max(-begin, 0)
+            samples[place, :, start : start + taken.shape[1]] = taken
         return samples
 
-    def _rows(self, at: Integers, width: int) -> Samples:
-        """Gather rows of `width` samples; each row must lie within one shard.
+    def _gather(self, at: Integers, width: int) -> Samples:
+        """Gather rows of `width` numbers; each row must lie within one shard.
 
         Returns:
             `[*at.shape, width]`, new memory.
@@ -88,13 +104,14 @@ class ShardMaps:
         if not at.size:
             return np.empty((*at.shape, width), dtype=np.int16)
         if width not in self._views:
-            rows = int(self._end.max()) - width + 1
-            self._views[width] = np.asarray(_Span(2 * self._base, rows, width))
-        return self._views[width][at]
+            span = _Span(self._base, int(self._end.max()) - width + 1, width)
+            self._views[width] = np.asarray(span)
+        rows: Samples = self._views[width][at]
+        return rows
 
 
 class _Span:
-    """Describe overlapping rows of memory to NumPy: row i begins i samples after the address."""
+    """Describe overlapping rows of memory to NumPy: row i begins i numbers after the address."""
 
     def __init__(self, address: int, rows: int, width: int) -> None:
         self.__array_interface__ = {

@@ -126,16 +126,11 @@ class SignalStore:
 
     def packed(self, index: int) -> npt.NDArray[np.int16]:
         """Give the int16 samples `[C, length]` of one record, a read-only view."""
-        row = int(self._require_indices(np.asarray([index]))[0])
-        layout = self.layout
-        length, offset = int(layout.length[row]), int(layout.offset[row])
-        leads = len(self.spec.leads)
-        flat = self._maps.flat(int(layout.shard[row]))
-        return flat[offset : offset + leads * length].reshape(leads, length)
+        return self._maps.record(int(self._require_indices(index)[0]))
 
     def read(self, index: int) -> Recording:
         """Read one record in physical units; `resolution` is its scale."""
-        samples = self.packed(index)
+        samples = self.packed(index)  # refuses an index that is not there
         scale = self.layout.scale[index]
         ids = self._ids.iloc[index]
         source = ids["source_sha256"]
@@ -173,9 +168,12 @@ class SignalStore:
         Raises:
             IndexError: There is no such record.
         """
-        rows = self._require_indices(np.asarray(indices))
-        layout = self.layout
-        lengths = layout.length[rows]
+        rows = self._require_indices(indices)
+        if begin is None and self._common_length == length:
+            full = np.full(len(rows), length, dtype=np.int64)
+            samples = self._maps.whole(rows, length)
+            return Gathered(samples, self.scales[rows], np.zeros_like(full), full)
+        lengths = self.layout.length[rows]
         if begin is None:
             first, start, stop = window_bounds(lengths, length, pad)
             first = first - start
@@ -183,14 +181,8 @@ class SignalStore:
             first = np.broadcast_to(np.asarray(begin, dtype=np.int64), rows.shape)
             start = np.clip(-first, 0, length)
             stop = np.maximum(np.clip(lengths - first, 0, length), start)
-        samples = self._maps.windows(
-            layout.shard[rows], layout.offset[rows], lengths, first, length
-        )
-        short = np.flatnonzero(stop - start < length)
-        if len(short):
-            time = np.arange(length)
-            real = (time >= start[short, None]) & (time < stop[short, None])
-            samples[short] *= real[:, None, :]
+        samples = self._maps.windows(rows, first, length)
+        _silence_padding(samples, start, stop)
         return Gathered(samples, self.scales[rows], start, stop)
 
     @cached_property
@@ -208,12 +200,23 @@ class SignalStore:
     @cached_property
     def _maps(self) -> ShardMaps:
         files = [self.path / SHARDS / shard.file for shard in self.manifest.shards]
-        return ShardMaps(files, len(self.spec.leads))
+        layout = self.layout
+        leads = len(self.spec.leads)
+        return ShardMaps(files, layout.shard, layout.offset, layout.length, leads)
 
-    def _require_indices(self, indices: npt.NDArray[np.integer]) -> Integers:
-        rows = indices.astype(np.int64, copy=False).reshape(-1)
-        if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):
-            raise IndexError(f"{self!r} has no record {rows.min()} or {rows.max()}")
+    @cached_property
+    def _common_length(self) -> int | None:
+        """Give the length of all records; None where they are ragged."""
+        lengths = self.lengths
+        return int(lengths[0]) if len(lengths) and (lengths == lengths[0]).all() else None
+
+    def _require_indices(self, indices: npt.ArrayLike) -> Integers:
+        given = np.asarray(indices)
+        if given.size and given.dtype.kind not in "iu":
+            raise IndexError(f"records are indexed by integers, not {given.dtype}")
+        rows = given.astype(np.int64, copy=False).reshape(-1)
+        if len(rows) and not 0 <= rows.min() <= rows.max() < len(self):
+            raise IndexError(f"{self!r} has no record {rows.min()} or no record {rows.max()}")
         return rows
 
     def _require_inside(self, shard: Integers, offset: Integers, length: Integers) -> None:
@@ -245,3 +248,18 @@ class SignalStore:
                 f"{self.path / TABLE} is missing: the store is damaged. Delete {self.path} and run "
                 "`pahcl prepare` again."
             )
+
+
+def _silence_padding(samples: npt.NDArray[np.int16], start: Integers, stop: Integers) -> None:
+    """Set what is no signal to 0, in place; windows that are full cost nothing."""
+    length = samples.shape[2]
+    padded = np.flatnonzero((start > 0) | (stop < length))
+    if not len(padded):
+        return
+    # Records of one length share their padding: a handful of slices rather than a mask.
+    bounds, kind = np.unique(start[padded] * (length + 1) + stop[padded], return_inverse=True)
+    for number, (left, right) in enumerate(zip(*np.divmod(bounds, length + 1), strict=True)):
+        alike = padded[kind == number]
+        rows = slice(None) if len(alike) == len(samples) else alike
+        samples[rows, :, :left] = 0
+        samples[rows, :, right:] = 0
