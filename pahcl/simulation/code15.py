@@ -95,9 +95,9 @@ ABNORMALITIES: Mapping[str, str] = {
 """The six labels by the SCP-ECG code of the simulated condition."""
 
 SAMPLES = 4096
-VALUE_OF_MV = 2.5
-"""What 1 mV is in the file. Read as mV, ten exams of the publisher are 2.4 times as large as PTB-XL
-(median over the leads, 1.6 to 3.4); read as 1e-4 V, a quarter as large. We write what is there."""
+VALUE_OF_MV = 2.3
+"""What 1 mV is in the file. Read as mV, ten exams of the publisher are 2.3 times as large as PTB-XL
+(`docs/simulation.md`); read as 1e-4 V, a quarter as large. The values written are of their size."""
 
 UGLY: Mapping[str, int] = {
     "nan_age": 3,
@@ -151,51 +151,46 @@ def write(
         part_exams: Most exams in a part.
 
     Returns:
-        Counts: `records` (good ones), `subjects` of these, each case of `UGLY`, `dummy_row`,
-        `parts`, `table_rows`, `stored_exams` (without dummies), `readable` and `unreadable` (rows
-        of the table with and without a tracing that is not all zero).
+        Counts: `records` and their `subjects`, each case of `UGLY`, `dummy_row`, `parts`,
+        `table_rows`, `stored_exams` (no dummies), `readable` and `unreadable` rows of the table.
 
     Raises:
         UsageError: `out` holds files that no simulator wrote.
-        DataError: `out` cannot be written.
+        DataError: `out` cannot be made.
     """
     claim_folder(out, "code15", _LAYOUT)
     kinds = [kind for kind, count in UGLY.items() for _ in range(count)] if ugly else []
-    stored = [kind for kind in kinds if kind != "row_without_part"]
-    size = max(1, min(part_exams, -(-(records + len(stored)) // 3)))
-    parts = _Parts(out, records + len(stored), size, dummy=ugly)
+    stored = records + len(kinds) - kinds.count("row_without_part")
+    parts = _Parts(out, stored, min(part_exams, -(-stored // 3)), dummy=ugly)
     ids = iter(_exam_ids(records + len(kinds), seed))
     exams: list[_Exam] = []
     first: list[npt.NDArray[np.float32]] = []
     for one in simulate(SITE, draw_cases(SITE.population, records, (seed, SITE.number)), _SECONDS):
         exam = _describe(one, next(ids), patient=500_000 + one.case.subject.index)
         tracing = _tracing(one, exam)
-        if len(first) < UGLY["duplicate_record"]:
-            first.append(tracing)
+        first += [tracing] if len(first) < UGLY["duplicate_record"] else []
         exam.part = parts.add(exam.exam_id, tracing)
         exams.append(exam)
         if progress is not None:
             progress(1)
-    subjects = len({exam.patient for exam in exams})
     exams += _write_ugly(kinds, ids, seed, exams[: len(first)], first, parts)
     parts.close()
-    listed = [exam for exam in exams if exam.kind != "exam_without_row"]
-    _write_table(out / "exams.csv", listed, parts.count, seed)
+    rows = [exam for exam in exams if exam.kind != "exam_without_row"]
+    _write_table(out / "exams.csv", rows, parts.count, seed)
     unreadable = kinds.count("zero_exam") + kinds.count("row_without_part")
     counts = {
         **{kind: kinds.count(kind) for kind in UGLY},
         "records": records,
-        "subjects": subjects,
+        "subjects": len({exam.patient for exam in exams if exam.kind == "good"}),
         "dummy_row": parts.count if ugly else 0,
         "parts": parts.count,
-        "table_rows": len(listed),
-        "stored_exams": records + len(stored),
-        "readable": len(listed) - unreadable,
+        "table_rows": len(rows),
+        "stored_exams": stored,
+        "readable": len(rows) - unreadable,
         "unreadable": unreadable,
     }
     truth = {str(e.exam_id): {"truth": e.truth, "rr": e.rr, "case": e.kind} for e in exams}
-    facts = {"complete": True, "seed": seed, "counts": counts, "records": truth}
-    write_mark(out, "code15", facts)
+    write_mark(out, "code15", {"complete": True, "seed": seed, "counts": counts, "records": truth})
     return counts
 
 

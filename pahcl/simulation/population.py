@@ -175,7 +175,7 @@ def _draw_subject(rng: Generator, population: Population, index: int) -> Subject
     axis = rng.normal(-5 * decades, 20)
     if "LAFB" in conditions:
         axis -= rng.uniform(45, 85)
-    voltage = float(np.exp(rng.normal(-0.03 * decades - (0.12 if female else 0), 0.22)))
+    voltage = float(np.exp(rng.normal(0.13 - 0.03 * decades - (0.12 if female else 0), 0.22)))
     rate = population.rate * float(np.exp(rng.normal(0.04 if female else 0, 0.13)))
     return Subject(
         index=index,
