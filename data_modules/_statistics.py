@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -70,17 +72,35 @@ def label_statistics(task: Task, targets: npt.NDArray[Any]) -> dict[str, list[fl
     return {"positives": positives, "negatives": negatives}
 
 
-def describe_split(
+def describe_splits(
     task: Task,
-    record_ids: npt.NDArray[Any],
-    subject_ids: npt.NDArray[Any],
+    table: pd.DataFrame,
     targets: npt.NDArray[Any],
-) -> dict[str, Any]:
-    """Describe a split for the receipt: its size, and a digest of its records in any order."""
-    text = "\n".join(sorted(map(str, record_ids)))
-    return {
-        "records": len(record_ids),
-        "subjects": len(set(subject_ids)),
-        "digest": hashlib.sha256(text.encode()).hexdigest(),
-        "by_class": counts_by_class(task, targets),
-    }
+    rows: Mapping[str, npt.NDArray[np.int64]],
+) -> dict[str, dict[str, Any]]:
+    """Describe the splits for the receipt.
+
+    Args:
+        task: What is asked.
+        table: The store's table.
+        targets: Of every row of the table.
+        rows: Rows of each split.
+
+    Returns:
+        For each split its size, a digest of its records in any order, the records of each class,
+        and how many of them hold the same samples as a training record. Publishers ship some
+        recordings twice, under two patients: no split by subject can part these.
+    """
+    trained = set(table["digest"].iloc[rows["train"]])
+    found = {}
+    for name, here in rows.items():
+        part = table.iloc[here]
+        text = "\n".join(sorted(map(str, part["record_id"])))
+        found[name] = {
+            "records": len(part),
+            "subjects": int(part["subject_id"].nunique()),
+            "digest": hashlib.sha256(text.encode()).hexdigest(),
+            "by_class": counts_by_class(task, targets[here]),
+            "copies_of_training": 0 if name == "train" else int(part["digest"].isin(trained).sum()),
+        }
+    return found

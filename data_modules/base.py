@@ -29,7 +29,7 @@ from data_modules._splits import (
     split_by_subject,
     subject_strata,
 )
-from data_modules._statistics import class_weights, describe_split, label_statistics
+from data_modules._statistics import class_weights, describe_splits, label_statistics
 from data_modules._stores import (
     is_complete,
     make_store,
@@ -277,9 +277,8 @@ class SignalDataModule(LightningDataModule):
         source = source_path(self.store_path, self.rates, self.spec.fs)
         if not is_complete(source):
             log.info("Packing %s from %s into %s.", self.title, self.root, source)
-            rate = source_rate(self.rates, self.spec.fs)
-            workers, options = self.prepare_workers, self.prepare_options
-            self.prepare(self.root, source, fs=rate, workers=workers, **options)
+            rate, options = source_rate(self.rates, self.spec.fs), self.prepare_options
+            self.prepare(self.root, source, fs=rate, workers=self.prepare_workers, **options)
         require_dataset(SignalStore(source), self.name, self.prepare_options)
         make_store(source, self.spec, self.prepare_workers)
 
@@ -379,8 +378,6 @@ class SignalDataModule(LightningDataModule):
 
     def data_receipt(self) -> dict[str, Any]:
         """Say which data this was, without paths: digests, counts, and how they were drawn."""
-        table = self.store.table
-        ids, subjects = table["record_id"].to_numpy(), table["subject_id"].to_numpy()
         return {
             "dataset": self.name,
             "dataset_version": self.store.manifest.dataset_version,
@@ -392,10 +389,7 @@ class SignalDataModule(LightningDataModule):
             "split_seed": self.split_seed,
             "seed": self.seed,
             "options": {**self.prepare_options, **self.label_options},
-            "splits": {
-                name: describe_split(self.task, ids[rows], subjects[rows], self.targets[rows])
-                for name, rows in self.rows.items()
-            },
+            "splits": describe_splits(self.task, self.store.table, self.targets, self.rows),
             "unlabelled": self.unlabelled,
             "left_out": int(self.splits.isna().sum()),
         }

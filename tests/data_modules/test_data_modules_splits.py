@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import random as randoms
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,6 +27,8 @@ from pahcl.task import Task
 BINARY = Task("af", "binary", ("AF",), ("AF",), "auroc")
 MULTILABEL = Task("two", "multilabel", ("a", "b"), ("a", "b"), "macro_auroc")
 MULTICLASS = Task("three", "multiclass", ("x", "y", "z"), ("label",), "macro_auroc")
+Corpus = tuple[pd.Series, np.ndarray]
+
 AGE = Task("age", "regression", ("age",), ("age",), "mae")
 
 
@@ -39,7 +44,9 @@ def corpora(draw: st.DrawFn) -> tuple[pd.Series, np.ndarray]:
 
 @settings(max_examples=60, deadline=None)
 @given(corpora(), st.integers(0, 2**31), st.randoms(use_true_random=False))
-def test_split_is_by_subject_complete_and_free_of_row_order(corpus, seed, random):
+def test_split_is_by_subject_complete_and_free_of_row_order(
+    corpus: Corpus, seed: int, random: randoms.Random
+) -> None:
     subjects, strata = corpus
     split = split_by_subject(subjects, strata, 0.1, 0.1, seed)
     require_disjoint(subjects, split)
@@ -53,17 +60,19 @@ def test_split_is_by_subject_complete_and_free_of_row_order(corpus, seed, random
 
 @settings(max_examples=60, deadline=None)
 @given(corpora(), st.integers(0, 100), st.lists(st.floats(0.01, 1), min_size=2, max_size=5))
-def test_fractions_are_nested_and_of_the_stated_size(corpus, seed, fractions):
+def test_fractions_are_nested_and_of_the_stated_size(
+    corpus: Corpus, seed: int, fractions: list[float]
+) -> None:
     by_subject = subject_strata(*corpus)
     order = nested_order(by_subject, seed)
     taken = [fraction_of_subjects(order, fraction) for fraction in sorted(fractions)]
-    for small, large in zip(taken, taken[1:], strict=False):
+    for small, large in itertools.pairwise(taken):
         assert small <= large
     for fraction, chosen in zip(sorted(fractions), taken, strict=True):
         assert len(chosen) == int(np.ceil(round(fraction * len(order), 9)))
 
 
-def test_split_keeps_the_share_of_each_stratum():
+def test_split_keeps_the_share_of_each_stratum() -> None:
     subjects = pd.Series([f"p{i}" for i in range(1000)])
     strata = (np.arange(1000) < 50).astype(np.int64)
     split = split_by_subject(subjects, strata, 0.1, 0.1, seed=3)
@@ -71,7 +80,7 @@ def test_split_keeps_the_share_of_each_stratum():
     assert split[strata == 1].value_counts().to_dict() == {"train": 40, "val": 5, "test": 5}
 
 
-def test_somebody_added_moves_at_most_one_other_over_each_border():
+def test_somebody_added_moves_at_most_one_other_over_each_border() -> None:
     subjects = pd.Series([f"p{i}" for i in range(500)])
     strata = np.zeros(501, dtype=np.int64)
     before = split_by_subject(subjects, strata[:500], 0.1, 0.1, seed=0)
@@ -79,19 +88,19 @@ def test_somebody_added_moves_at_most_one_other_over_each_border():
     assert (before.to_numpy() != after.to_numpy()[:500]).sum() <= 2
 
 
-def test_another_seed_draws_another_split():
+def test_another_seed_draws_another_split() -> None:
     subjects = pd.Series([f"p{i}" for i in range(100)])
     strata = np.zeros(100, dtype=np.int64)
     first, second = (split_by_subject(subjects, strata, 0.1, 0.1, seed) for seed in (0, 1))
     assert not first.equals(second)
 
 
-def test_too_few_subjects_are_refused_with_what_to_do():
-    with pytest.raises(DataError, match="2 subject.*val_fraction"):
+def test_too_few_subjects_are_refused_with_what_to_do() -> None:
+    with pytest.raises(DataError, match=r"2 subject.*val_fraction"):
         split_by_subject(pd.Series(["a", "b"]), np.zeros(2, dtype=np.int64), 0.1, 0.1, 0)
 
 
-def test_a_person_on_two_sides_is_named():
+def test_a_person_on_two_sides_is_named() -> None:
     with pytest.raises(DataError, match="such as p7"):
         require_disjoint(pd.Series(["p7", "p7", "p8"]), pd.Series(["train", "test", "train"]))
     # A record that is left out leaks nothing.
@@ -99,7 +108,9 @@ def test_a_person_on_two_sides_is_named():
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=8), st.data())
-def test_allotment_adds_up_and_stays_within_one_of_the_proportion(sizes, data):
+def test_allotment_adds_up_and_stays_within_one_of_the_proportion(
+    sizes: list[int], data: st.DataObject
+) -> None:
     series = pd.Series(sizes)
     count = data.draw(st.integers(0, int(series.sum())))
     shares = allot(series, count)
@@ -108,7 +119,7 @@ def test_allotment_adds_up_and_stays_within_one_of_the_proportion(sizes, data):
     assert (shares <= series).all()
 
 
-def test_fraction_of_the_whole_data_set_is_drawn_from_training():
+def test_fraction_of_the_whole_data_set_is_drawn_from_training() -> None:
     order = [f"p{i}" for i in range(80)]
     assert len(fraction_of_subjects(order, 0.1, of=100)) == 10
     assert fraction_of_subjects(order, 0.025, of=100) < fraction_of_subjects(order, 0.05, of=100)
@@ -117,7 +128,7 @@ def test_fraction_of_the_whole_data_set_is_drawn_from_training():
     assert fraction_of_subjects(order, 1.0, of=100) == set(order)
 
 
-def test_a_small_fraction_holds_every_stratum_first():
+def test_a_small_fraction_holds_every_stratum_first() -> None:
     by_subject = pd.Series([0] * 95 + [1] * 5, index=[f"p{i}" for i in range(100)])
     chosen = fraction_of_subjects(nested_order(by_subject, 0), 0.02)
     assert sorted(by_subject[list(chosen)]) == [0, 1]
@@ -125,7 +136,7 @@ def test_a_small_fraction_holds_every_stratum_first():
     assert by_subject[list(half)].sum() == 2
 
 
-def test_strata_follow_the_kind_of_the_task():
+def test_strata_follow_the_kind_of_the_task() -> None:
     nan = np.nan
     assert record_strata(BINARY, np.array([[1.0], [0], [nan]])).tolist() == [0, -1, -1]
     # Class b is the rarer one, so a record with both is balanced as b.
@@ -137,12 +148,12 @@ def test_strata_follow_the_kind_of_the_task():
     assert record_strata(AGE, np.full((2, 1), nan)).tolist() == [-1, -1]
 
 
-def test_a_subject_counts_as_its_rarest_stratum():
+def test_a_subject_counts_as_its_rarest_stratum() -> None:
     strata = subject_strata(["a", "a", "b", "b", "c"], np.array([0, 1, 0, -1, -1]))
     assert strata.to_dict() == {"a": 1, "b": 0, "c": -1}
 
 
-def test_rows_without_any_label_are_told_apart():
+def test_rows_without_any_label_are_told_apart() -> None:
     assert labelled(MULTICLASS, np.array([0, -1])).tolist() == [True, False]
     partly = np.array([[np.nan, 1.0], [np.nan, np.nan]])
     assert labelled(MULTILABEL, partly).tolist() == [True, False]

@@ -1,0 +1,218 @@
+"""PTB-XL: statements, versions, and every file accounted for."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data_modules._ptbxl_statements import (
+    GROUPS,
+    STATEMENTS,
+    class_labels,
+    parse_statements,
+    statement_columns,
+)
+from data_modules.ptbxl import PTBXLDataModule
+from pahcl.errors import DataError, RecordError, UsageError
+from pahcl.store import SignalStore
+
+
+@pytest.fixture
+def root(tmp_path: Path, corpora: Path) -> Path:
+    """A table of six records whose signals are links to simulated ones."""
+    folder = tmp_path / "ptb-xl"
+    folder.mkdir()
+    for name in ("records100", "records500"):
+        (folder / name).symlink_to(corpora / "ptb-xl" / name)
+    table = pd.read_csv(corpora / "ptb-xl" / "ptbxl_database.csv").head(6)
+    table.to_csv(folder / "ptbxl_database.csv", index=False)
+    return folder
+
+
+def edit(root: Path, **cells: Any) -> None:
+    """Change cells of the first row."""
+    path = root / "ptbxl_database.csv"
+    table = pd.read_csv(path).astype(object)
+    for name, value in cells.items():
+        table.loc[0, name] = value
+    table.to_csv(path, index=False)
+
+
+def row_of(table: pd.DataFrame, place: int) -> dict[str, Any]:
+    return {str(name): value for name, value in table.iloc[place].items()}
+
+
+def test_class_lists_have_the_published_sizes() -> None:
+    sizes = {name: len(task.classes) for name, task in PTBXLDataModule.tasks.items()}
+    assert sizes == {
+        "superclass": 5,
+        "subclass": 23,
+        "diagnostic": 44,
+        "form": 19,
+        "rhythm": 12,
+        "all": 71,
+        "code6": 6,
+        "af": 1,
+        "sex": 1,
+        "age": 1,
+    }
+    assert len(set(STATEMENTS)) == 71
+    assert PTBXLDataModule.tasks["code6"].classes == ("1dAVb", "RBBB", "LBBB", "SB", "ST", "AF")
+
+
+def test_statements_are_read_as_literals_and_never_run() -> None:
+    assert parse_statements("{'NORM': 100.0, 'SR': 0}") == {"NORM": 100.0, "SR": 0.0}
+    for text in ("__import__('os').getcwd()", "{'NORM': 1", "['NORM']", "nan", "", "{'SR': 'x'}"):
+        assert parse_statements(text) is None
+
+
+def test_statement_columns_hold_likelihoods_and_count_what_is_unknown() -> None:
+    columns, unreadable, unknown = statement_columns(
+        pd.Series(["{'NORM': 80.0, 'NEW': 1}", "{'SR': 0.0, 'NEW': 5}", "broken"])
+    )
+    assert columns["scp/NORM"].tolist()[0] == 80
+    assert columns["scp/SR"].tolist()[1] == 0
+    assert columns.notna().sum().sum() == 2
+    assert unreadable.tolist() == [False, False, True]
+    assert unknown == {"statement NEW is not among the 71": 2}
+
+
+def labels_of(threshold: float, *cells: str) -> pd.DataFrame:
+    return class_labels(statement_columns(pd.Series(cells))[0], threshold)
+
+
+def test_labels_follow_the_statements() -> None:
+    labels = labels_of(0, "{'IMI': 35.0, 'SR': 0.0}", "{'AFIB': 0.0}", "{'IRBBB': 100.0}")
+    assert labels["superclass/MI"].tolist()[:1] == [1]
+    assert np.isnan(labels["superclass/MI"][1])  # no diagnostic statement: nothing is known
+    assert labels["superclass/CD"].tolist()[2] == 1
+    assert labels["subclass/IMI"][0] == 1
+    assert labels["code6/AF"].tolist() == [0, 1, 0]  # labelled everywhere
+    assert labels["code6/RBBB"].tolist() == [0, 0, 0]  # an incomplete block is none
+    assert labels["all/AFIB"].tolist() == [0, 1, 0]
+    assert labels["rhythm/SR"][0] == 1
+
+
+def test_a_threshold_concerns_diagnostic_statements_alone() -> None:
+    cells = "{'IMI': 35.0, 'NORM': 100.0, 'SR': 0.0, 'PVC': 0.0, 'LVH': 0.0}"
+    labels = labels_of(50, cells)
+    assert labels["superclass/MI"].tolist() == [0]
+    assert labels["superclass/NORM"].tolist() == [1]
+    assert labels["superclass/HYP"].tolist() == [0]  # 0 means unknown
+    assert labels["rhythm/SR"].tolist() == [1]
+    assert labels["form/PVC"].tolist() == [1]
+    assert labels_of(0, cells)["superclass/HYP"].tolist() == [1]
+    assert np.isnan(labels_of(101, cells)["superclass/MI"]).all()
+
+
+def test_every_class_is_made_of_known_statements() -> None:
+    for classes in GROUPS.values():
+        assert {code for codes in classes.values() for code in codes} <= set(STATEMENTS)
+
+
+def test_index_reads_patients_ages_and_reports(root: Path) -> None:
+    edit(root, age=300.0, patient_id="15709.0", sex=1)
+    index = PTBXLDataModule.index(root, 100.0)
+    row = index.table.iloc[0]
+    assert row["subject_id"] == "15709"
+    assert row["sex"] == "female"
+    assert np.isnan(row["age"])
+    assert index.notes["age over 89, masked as 300 by the publisher"] == 1
+    assert row["report"]
+    assert row["file"].endswith("_lr")
+    assert PTBXLDataModule.index(root, 500.0).table["file"][0].endswith("_hr")
+
+
+def test_ages_of_the_first_version_are_kept_and_noted(root: Path) -> None:
+    edit(root, age=93.0)
+    index = PTBXLDataModule.index(root, 100.0)
+    assert index.table["age"][0] == 93
+    assert index.notes["age over 89, not masked (version 1.0.1)"] == 1
+
+
+@pytest.mark.parametrize(
+    ("cells", "reason"),
+    [
+        ({"scp_codes": "{'NORM': "}, "scp_codes"),
+        ({"patient_id": None}, "patient's id is missing"),
+        ({"ecg_id": 2}, "names this record twice"),
+    ],
+)
+def test_rows_that_cannot_be_used_are_rejected_by_name(
+    root: Path, cells: dict[str, Any], reason: str
+) -> None:
+    edit(root, **cells)
+    listed = PTBXLDataModule.index(root, 100.0)
+    rejected = [item for item in listed.rejected if "does not list" not in item.reason]
+    assert len(rejected) == 1
+    assert reason in rejected[0].reason
+    assert len(listed.table) == 5
+
+
+def test_a_table_of_another_version_is_refused(root: Path) -> None:
+    path = root / "ptbxl_database.csv"
+    pd.read_csv(path).drop(columns="strat_fold").to_csv(path, index=False)
+    with pytest.raises(DataError, match="strat_fold"):
+        PTBXLDataModule.index(root, 100.0)
+    path.unlink()
+    with pytest.raises(DataError, match=r"data\.init_args\.root"):
+        PTBXLDataModule.index(root, 100.0)
+
+
+def test_reading_checks_the_publishers_checksum(root: Path, tmp_path: Path) -> None:
+    row = row_of(PTBXLDataModule.index(root, 100.0).table, 0)
+    recording = PTBXLDataModule.read(root, row)
+    assert recording.signal.shape == (12, 1000)
+    assert recording.fs == 100
+    assert recording.unit == "mV"
+    assert recording.resolution is not None
+    steps = recording.signal / recording.resolution[:, None]
+    np.testing.assert_allclose(steps, np.round(steps), atol=0.01)
+    assert len(recording.source_sha256 or "") == 64
+
+    source = root / row["file"]
+    for suffix in (".hea", ".dat"):
+        shutil.copy(source.with_suffix(suffix), tmp_path / (source.name + suffix))
+    damaged = tmp_path / f"{source.name}.dat"
+    content = bytearray(damaged.read_bytes())
+    content[100] ^= 1
+    damaged.write_bytes(content)
+    with pytest.raises(RecordError, match="checksum in lead"):
+        PTBXLDataModule.read(tmp_path, {**row, "file": source.name})
+
+
+def test_the_corpus_is_accounted_for(corpora: Path, tmp_path: Path) -> None:
+    manifest = PTBXLDataModule.prepare(corpora / "ptb-xl", tmp_path / "s", 100, progress=False)
+    assert manifest is not None
+    counts = manifest.counts
+    assert counts["found"] == counts["kept"] + counts["rejected"]
+    found = {item.reason for item in manifest.rejected}
+    assert any("missing" in reason for reason in found)
+    assert any("does not list" in reason for reason in found)
+    assert manifest.notes["age missing"] == 3
+    ages = pd.read_csv(corpora / "ptb-xl" / "ptbxl_database.csv")["age"]
+    masked = manifest.notes["age over 89, masked as 300 by the publisher"]
+    assert masked == (ages == 300).sum() >= 2
+    store = SignalStore(tmp_path / "s")
+    assert (store.table["quality/nan"] > 0).sum() == 2
+    exact = store.read(0)
+    again = PTBXLDataModule.read(corpora / "ptb-xl", row_of(store.table, 0))
+    np.testing.assert_allclose(exact.signal, again.signal, atol=1e-7)
+
+
+def test_validated_by_human_leaves_the_others_out() -> None:
+    table = pd.DataFrame({"fold": [1, 9, 10, 2, np.nan], "validated_by_human": [1, 1, 1, 0, 1]})
+    assert PTBXLDataModule().split(table).tolist()[:4] == ["train", "val", "test", "train"]
+    chosen = PTBXLDataModule(validated_by_human=True).split(table)
+    assert chosen.tolist()[:3] == ["train", "val", "test"]
+    assert chosen.isna().tolist() == [False, False, False, True, True]
+
+
+def test_a_likelihood_outside_percent_is_refused() -> None:
+    with pytest.raises(UsageError, match="percentage"):
+        PTBXLDataModule(likelihood_threshold=200)
