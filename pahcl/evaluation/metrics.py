@@ -7,6 +7,7 @@ those are.
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -123,7 +124,7 @@ def evaluate(task: Task, predictions: pd.DataFrame) -> Metrics:
     macro.update(_pooled_scores(task, scored, per_class))
     notes = _notes(task, scored, per_class)
     for note in notes:
-        _LOG.info("%s", note)
+        _say_once(f"{task.name}: {note}")
     return Metrics(
         macro=macro,
         per_class=per_class,
@@ -133,6 +134,12 @@ def evaluate(task: Task, predictions: pd.DataFrame) -> Metrics:
         n_subjects=len(scored.subjects),
         notes=notes,
     )
+
+
+@functools.cache
+def _say_once(note: str) -> None:
+    """Log a reason the first time only: a validation has the same labels after every epoch."""
+    _LOG.info("%s", note)
 
 
 def _class_scores(kind: Kind, scored: Scored, k: int) -> dict[str, float]:

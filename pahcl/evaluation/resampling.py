@@ -24,6 +24,9 @@ NOT_RESAMPLED = frozenset({"calibration_error"})
 """Metrics whose resamples lie systematically above the estimate: a resample repeats records, which
 widens the gaps within bins (Roelofs et al. 2022), so a percentile interval would be wrong."""
 
+EXACT = 1 << 23
+"""Records below which the weights of any resample sum to less than 2 ** 24, with a wide margin."""
+
 CHUNK = 1 << 20
 """Weights held at a time (8 MB as float64), so that memory does not grow with the resamples."""
 
@@ -218,16 +221,23 @@ class _Ranking:
         ends = np.r_[starts[1:], len(ranked)].astype(np.int64)
         group = np.searchsorted(starts, positive, side="right") - 1
         steps, first = np.unique(group, return_index=True)
-        self.start, self.end = starts[steps], ends[steps]
         self.last = np.r_[first[1:], len(positive)].astype(np.int64) - 1
+        # Weights are summed piece by piece between these steps, not record by record.
+        edges = np.unique(np.concatenate([[0], starts[steps], ends[steps]]))
+        self.start = np.searchsorted(edges, starts[steps])
+        self.end = np.searchsorted(edges, ends[steps])
+        self.pieces = edges[edges < len(ranked)]
 
     def score(self, counts: Floats) -> tuple[Floats, Floats]:
         """Score the weightings `[s, subjects]`: AUROC `[s]` and average precision `[s]`."""
         nothing = np.full(len(counts), np.nan)
         if not len(self.start):
             return nothing, nothing
-        seen = np.zeros((len(counts), len(self.subject) + 1))
-        np.cumsum(counts[:, self.subject], axis=1, out=seen[:, 1:])
+        # Float32 holds counts exactly up to 2 ** 24 records, and is read twice as fast.
+        small = counts.astype(np.float32 if len(self.subject) < EXACT else np.float64)
+        pieces = np.add.reduceat(np.take(small, self.subject, axis=1), self.pieces, axis=1)
+        seen = np.zeros((len(counts), len(self.pieces) + 1))
+        np.cumsum(pieces, axis=1, out=seen[:, 1:])
         hits = np.cumsum(counts[:, self.positive_subject], axis=1)[:, self.last]
         gained = np.diff(hits, axis=1, prepend=0.0)
         positives, negatives = hits[:, -1], seen[:, -1] - hits[:, -1]
