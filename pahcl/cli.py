@@ -81,6 +81,14 @@ def run_verb(verb: str, arguments: list[str]) -> int:
     return int(command.run(parser.parse_args(arguments)))
 
 
+def speak() -> None:
+    """Send what our own loggers say to stderr; libraries keep their own ways."""
+    for name in ("pahcl", "data_modules"):
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.INFO)
+        logger.handlers = [logging.StreamHandler(sys.stderr)]
+
+
 def main(args: Sequence[str] | None = None) -> int:
     """Answer one command line; errors that people can act on end in a few lines.
 
@@ -90,7 +98,7 @@ def main(args: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    speak()
     if not words or words[0] in {"-h", "--help"}:
         sys.stdout.write(usage())
         return 0 if words else 2

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import netrc
 import os
 import secrets
+import sys
 import urllib.parse
 
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 
 from pahcl.commands._run import Run
 from pahcl.evaluation.run import RunFolder
+
+log = logging.getLogger(__name__)
 
 
 def logged_in_to_wandb() -> bool:
@@ -41,6 +45,9 @@ def build_loggers(folder: RunFolder, run: Run) -> list[Logger]:
     if run.wandb != "off":
         offline = run.wandb == "offline" or (run.wandb == "auto" and not logged_in_to_wandb())
         folder.path.mkdir(parents=True, exist_ok=True)
+        if offline:
+            os.environ.setdefault("WANDB_SILENT", "true")
+            log.info("W&B is offline; `wandb sync %s/wandb/offline-run-*` uploads.", folder.path)
         loggers.append(
             WandbLogger(
                 name=folder.path.name,
@@ -53,3 +60,9 @@ def build_loggers(folder: RunFolder, run: Run) -> list[Logger]:
             )
         )
     return loggers
+
+
+def finish() -> None:
+    """End the W&B run of this process, if there is one, so that the next run gets its own."""
+    if "wandb" in sys.modules:
+        sys.modules["wandb"].finish()

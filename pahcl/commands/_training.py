@@ -17,19 +17,19 @@ from typing import Any
 
 import yaml
 from jsonargparse import ArgumentError, set_parsing_settings
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import WandbLogger
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf.errors import OmegaConfBaseException
 
 from pahcl.commands._common import modules_in
-from pahcl.commands._loggers import build_loggers
+from pahcl.commands._loggers import build_loggers, finish
 from pahcl.commands._run import Run, checkpoint_to_resume, choose_name
 from pahcl.errors import UsageError
 from pahcl.evaluation.run import RunFolder
-from pahcl.modules.callbacks import EpochLine, EpochSeed, EvidenceWriter
+from pahcl.modules.callbacks import EpochLine, EvidenceWriter, StepSeed
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,8 @@ class SaveConfig(SaveConfigCallback):
         """Write the config once; a later `test` in the same folder leaves it as it is."""
         text = self.parser.dump(self.config, skip_none=False)
         config = plain(yaml.safe_load(text))
-        pl_module.run_config = config
+        model: Any = pl_module
+        model.run_config = config
         target = RunFolder(Path(trainer.default_root_dir)).config
         if stage == "fit" or not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -111,6 +112,13 @@ class Cli(LightningCLI):
             )
         self.options.ckpt_path = str(path)
 
+    def instantiate_classes(self) -> None:
+        """Build the objects; what a class refuses, jsonargparse hands on as a ValueError."""
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            raise UsageError(explain(error, self.subcommand)) from error
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add the loggers and callbacks that every run has."""
         settings = self._get(self.config_init, "trainer", default={})
@@ -123,20 +131,17 @@ class Cli(LightningCLI):
         return super().instantiate_trainer(**kwargs)
 
     def _callbacks(self, trying: bool) -> list[Callback]:
-        callbacks: list[Callback] = [EpochSeed(self.options.seed_everything), EpochLine()]
+        """Make the callbacks; Lightning wants those of `fit` by every verb that reads its files."""
+        callbacks: list[Callback] = [StepSeed(self.options.seed_everything), EpochLine()]
         if trying:
             return callbacks
         callbacks.append(EvidenceWriter(self.folder))
-        if self.subcommand != "fit":
-            return callbacks
         monitor, mode = f"val/{self.datamodule.task.primary_metric}", self.datamodule.task.mode
         if self.options.run.patience is not None:
-            patience = self.options.run.patience
-            callbacks.append(
-                EarlyStopping(monitor, mode=mode, patience=patience, check_finite=False)
-            )
+            stop = {"patience": self.options.run.patience, "check_finite": False}
+            callbacks.append(EarlyStopping(monitor, mode=mode, **stop))
         keep: dict[str, Any] = {
-            "dirpath": self.folder.best.parent,
+            "dirpath": self.folder.checkpoints,
             "enable_version_counter": False,
             "auto_insert_metric_name": False,
         }
@@ -160,7 +165,7 @@ class Cli(LightningCLI):
 
 
 NOISE = re.compile(
-    r"^(Does not validate against|Subtypes:|Errors:|Given value type:)|Expected a <class 'NoneType'>"
+    r"^(Does not validate|Subtypes|Errors:|Given value( type|: Namespace))|<class 'NoneType'>$"
 )
 
 
@@ -178,6 +183,25 @@ def explain(error: Exception, verb: str) -> str:
     return f"{shown}. `pahcl {verb} --help` lists the keys, `--data.help CLASS` those of a class."
 
 
+NOT_NEWS = (
+    "LightningCLI's args parameter is intended",  # we pass what stands on the command line
+    "The '.*' does not have many workers",  # a gather in the main process is the faster way
+    "Checkpoint directory .* exists and is not empty",  # a resumed run
+    "The dirpath has changed from",  # a checkpoint of another run is tested
+    "The number of training batches .* is smaller than the logging interval",
+    "`isinstance\\(treespec, LeafSpec\\)` is deprecated",  # Lightning 2.6 on torch 2.13
+)
+
+
+def quieten() -> None:
+    """Leave out what libraries say that no user can act on."""
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    for text in NOT_NEWS:
+        warnings.filterwarnings("ignore", message=f".*{text}")
+
+
 def run(verb: str, arguments: list[str]) -> int:
     """Run a training verb.
 
@@ -185,10 +209,7 @@ def run(verb: str, arguments: list[str]) -> int:
         UsageError: The config has an unknown key, class or value, or asks for hardware that
             is not there.
     """
-    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message=".*Consider setting `num_workers`.*")
-    warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+    quieten()
     make_class_names_short()
     set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
     try:
@@ -206,4 +227,6 @@ def run(verb: str, arguments: list[str]) -> int:
         )
     except (ArgumentError, OmegaConfBaseException, MisconfigurationException) as error:
         raise UsageError(explain(error, verb)) from error
+    finally:
+        finish()
     return 0

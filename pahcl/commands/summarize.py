@@ -100,7 +100,7 @@ def _show(summary: Summary, console: Console) -> None:
         console.print(table)
 
     if summary.groups:
-        draw(tables.group_cells(summary), "Runs", tables.caption(summary))
+        draw(tables.group_cells(summary, "\n"), "Runs", tables.caption(summary))
     if summary.comparisons:
         draw(tables.comparison_cells(summary), "Differences", tables.comparison_caption(summary))
     for note in summary.notes:

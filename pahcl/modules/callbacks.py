@@ -1,26 +1,35 @@
-"""Callbacks that every run has: reproducible epochs, a line an epoch, the evidence."""
+"""Callbacks that every run has: reproducible steps, a line an epoch, the evidence."""
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
+import pandas as pd
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from pahcl.evaluation.evidence import write_evidence
+from pahcl.evaluation.predictions import write_predictions
+from pahcl.evaluation.receipt import ReceiptParts
 from pahcl.evaluation.run import RunFolder
 
 log = logging.getLogger(__name__)
 
 
-class EpochSeed(Callback):
-    """Make every epoch's randomness a function of (seed, epoch, rank) alone.
+class StepSeed(Callback):
+    """Make the randomness of every training step a function of (seed, epoch, batch, rank) alone.
 
-    A run that was killed and resumed at an epoch's end then draws what the undisturbed run draws:
-    dropout masks, random crops and worker seeds are the same, and so are the weights.
+    A run that was killed and resumed then draws the dropout masks and attack starts that the
+    undisturbed run draws, and ends with the same weights. Order and crops of the records are such
+    functions already (`data_modules`). It is not done once an epoch, since Lightning leaves the
+    epoch-start hooks out when it resumes from the end of an epoch.
 
     Args:
         seed: The run's seed; None or False leaves the generators alone.
@@ -29,12 +38,14 @@ class EpochSeed(Callback):
     def __init__(self, seed: int | bool | None) -> None:
         self.seed = seed
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Seed torch for this step."""
         if self.seed is None or self.seed is False:
             return
-        # A product with large odd numbers keeps neighbouring seeds and epochs apart.
-        mixed = int(self.seed) * 1_000_003 + trainer.current_epoch * 7_919 + trainer.global_rank
-        torch.manual_seed(mixed % 2**63)
+        key = [int(self.seed), trainer.current_epoch, batch_idx, trainer.global_rank]
+        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1))
 
 
 class EpochLine(Callback):
@@ -43,16 +54,97 @@ class EpochLine(Callback):
     def __init__(self) -> None:
         self.started = 0.0
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
         self.started = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Log losses and the primary metric."""
         if sys.stderr.isatty() or not trainer.is_global_zero:
             return
         metrics = trainer.callback_metrics
         wanted = ["train/loss", "val/loss", f"val/{trainer.datamodule.task.primary_metric}"]  # type: ignore[attr-defined]
         shown = "  ".join(f"{key} {float(metrics[key]):.4f}" for key in wanted if key in metrics)
         seconds = time.perf_counter() - self.started
+        self.started += seconds
         log.info(
             "epoch %d/%s  %s  %.1f s", trainer.current_epoch + 1, trainer.max_epochs, shown, seconds
         )
+
+
+class EvidenceWriter(Callback):
+    """Write what a test or a prediction found into the run folder, on the first process.
+
+    Args:
+        folder: The run.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self.predicted: list[pd.DataFrame] = []
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write metrics, predictions and receipt of the test split."""
+        if not trainer.is_global_zero or trainer.sanity_checking:
+            return
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        model: Any = pl_module
+        config = self.folder.config
+        facts = write_evidence(
+            self.folder,
+            data.task,
+            model.predictions,
+            ReceiptParts(
+                data={**data.data_receipt(), "store_path": relative(data.store.path)},
+                config=config if config.is_file() else None,
+                checkpoint=Path(trainer.ckpt_path) if trainer.ckpt_path else None,
+                seed=model.run_config.get("seed_everything"),
+                device=str(pl_module.device),
+            ),
+            thresholds=model.thresholds.cpu().numpy(),
+        )
+        found = facts["metrics"][data.task.primary_metric]
+        log.info(
+            "%s on the test split: %s [%s, %s] over %d records of %d subjects. Evidence: %s",
+            data.task.primary_metric,
+            *(shown(found[key]) for key in ("value", "low", "high")),
+            facts["n_records"],
+            facts["n_subjects"],
+            self.folder.path,
+        )
+
+    def on_predict_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keep the predictions of one batch."""
+        self.predicted.append(pd.DataFrame(outputs))
+
+    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the predictions table, one row a record, from all processes."""
+        tables: list[Any] = [self.predicted]
+        if trainer.world_size > 1:
+            tables = [None] * trainer.world_size
+            torch.distributed.all_gather_object(tables, self.predicted)
+        if trainer.is_global_zero:
+            table = pd.concat([part for rank in tables for part in rank], ignore_index=True)
+            split = trainer.datamodule.predict_split  # type: ignore[attr-defined]
+            target = self.folder.path / f"predicted_{split}.parquet"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_predictions(target, table.drop_duplicates("record_id", ignore_index=True))
+            log.info("Predictions of %d records: %s", len(table), target)
+
+
+def relative(path: str | Path) -> str:
+    """Write a path as seen from the working folder, so that evidence can be moved and published."""
+    return Path(os.path.relpath(path)).as_posix()
+
+
+def shown(value: float | None) -> str:
+    """Write a metric for people; None is a metric that is not defined on these records."""
+    return "undefined" if value is None else f"{value:.3f}"

@@ -1,0 +1,215 @@
+"""The training verbs, walked as a user does: fit, resume, test, and what goes wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from pahcl.cli import main
+from pahcl.evaluation.run import RunFolder
+
+ROOT = Path(__file__).parents[2]
+SMALL = [
+    f"--config={ROOT}/configs/trainer/cpu.yaml",
+    f"--config={ROOT}/configs/size/small.yaml",
+    "--run.wandb=off",
+    "--run.tensorboard=false",
+    "--trainer.enable_model_summary=false",
+    "--trainer.num_sanity_val_steps=0",
+]
+
+
+@pytest.fixture
+def place(corpora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand in an empty folder with simulated data in reach."""
+    stores = corpora.parent / "stores"  # packed once for all tests
+    monkeypatch.setenv("PAHCL_DATA", str(corpora))
+    monkeypatch.setenv("PAHCL_STORES", str(stores))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def fit_line(name: str, *more: str, experiment: str = "finetune/ptbxl_superclass") -> list[str]:
+    config = f"--config={ROOT}/configs/{experiment}.yaml"
+    return ["fit", config, *SMALL, f"--run.name={name}", "--trainer.max_epochs=1", *more]
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    found: dict[str, Any] = torch.load(path, weights_only=True)
+    return dict(found["state_dict"])
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_fit_test_and_resume_share_a_run_folder(place: Path) -> None:
+    assert main(fit_line("a", "--run.tensorboard=true", "--run.wandb=offline")) == 0
+    run = RunFolder(place / "runs/finetune/a")
+    config = run.load_config()
+    assert config["run"]["name"] == "a"
+    assert config["data"]["init_args"]["fs"] == 100
+    assert not run.is_complete
+    assert main(["test", f"--config={run.config}"]) == 0
+    assert run.is_complete
+    metrics = run.load_metrics()
+    assert metrics["n_records"] > 0
+    assert "macro_auroc" in metrics["metrics"]
+    receipt = run.load_receipt()
+    assert receipt["data"]["dataset"] == "ptbxl"
+    before = weights(run.last)
+    wandb_id = (run.path / "wandb_id").read_text()
+
+    longer = fit_line("a", "--run.tensorboard=true", "--run.wandb=offline")
+    assert main([*longer, "--trainer.max_epochs=2"]) == 0
+    assert torch.load(run.last, weights_only=True)["epoch"] == 1
+    assert not same(before, weights(run.last))
+    assert (run.path / "wandb_id").read_text() == wandb_id
+    keys = {key for file in run.path.rglob("metrics.csv") for key in file.read_text().split(",")}
+    assert {"train/loss", "val/loss", "val/macro_auroc"} <= keys
+    assert list(run.path.rglob("events.out.tfevents*"))
+    assert list(run.path.rglob("*.wandb"))
+
+
+def test_a_second_run_neither_aborts_nor_overwrites(place: Path) -> None:
+    unnamed = [word for word in fit_line("x") if not word.startswith("--run.name")]
+    assert main(unnamed) == 0
+    assert main(unnamed) == 0
+    assert len(list((place / "runs/finetune").iterdir())) == 2
+
+
+def test_another_config_under_the_same_name_is_refused(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(fit_line("a")) == 0
+    before = (place / "runs/finetune/a/checkpoints/last.ckpt").read_bytes()
+    assert main(fit_line("a", "--model.init_args.lr=0.5")) == 2
+    said = capsys.readouterr().err
+    assert "model.init_args.lr: 0.0001 there, 0.5 now" in said
+    assert "--run.name" in said
+    assert (place / "runs/finetune/a/checkpoints/last.ckpt").read_bytes() == before
+
+
+def test_the_command_line_beats_what_a_checkpoint_stores(place: Path) -> None:
+    assert main(fit_line("a")) == 0
+    run = RunFolder(place / "runs/finetune/a")
+    line = ["test", f"--config={run.config}", "--run.name=b", f"--ckpt_path={run.best}"]
+    assert main([*line, "--model.init_args.lr=0.5", "--data.init_args.batch_size=7"]) == 0
+    config = RunFolder(place / "runs/finetune/b").load_config()
+    assert config["model"]["init_args"]["lr"] == 0.5
+    assert config["data"]["init_args"]["batch_size"] == 7
+
+
+def test_same_seed_same_bits(place: Path) -> None:
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        assert main(fit_line(name, f"--seed_everything={seed}")) == 0
+    a, b, c = (weights(place / f"runs/finetune/{name}/checkpoints/last.ckpt") for name in "abc")
+    assert same(a, b)
+    assert not same(a, c)
+
+
+def test_a_killed_fit_goes_on_to_the_same_weights(place: Path) -> None:
+    whole = fit_line("whole", "--trainer.max_epochs=4")
+    assert main(whole) == 0
+    line = fit_line("killed", "--trainer.max_epochs=4")
+    last = place / "runs/finetune/killed/checkpoints/last.ckpt"
+    process = subprocess.Popen([sys.executable, "-m", "pahcl", *line], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not last.is_file() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert last.is_file()
+    assert main(line) == 0
+    assert torch.load(last, weights_only=True)["epoch"] == 3
+    assert same(weights(last), weights(place / "runs/finetune/whole/checkpoints/last.ckpt"))
+
+
+def test_two_processes_train_and_test_together(place: Path) -> None:
+    assert main(fit_line("one")) == 0  # packs the store
+    line = fit_line(
+        "two",
+        "--trainer.devices=2",
+        "--trainer.strategy=ddp",
+        "--run.test=true",
+        "--data.init_args.batch_size=16",
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pahcl", *line],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        env={**os.environ, "PAHCL_RUN_NAME": "left over from another run"},
+    )
+    assert done.returncode == 0, done.stderr
+    two = RunFolder(place / "runs/finetune/two")
+    assert two.is_complete
+    assert main(["test", f"--config={place}/runs/finetune/one/config.yaml"]) == 0
+    one = RunFolder(place / "runs/finetune/one")
+    ids = [sorted(run.load_predictions()["record_id"]) for run in (one, two)]
+    assert ids[0] == ids[1]
+    assert [path.name for path in (place / "runs/finetune").iterdir() if "left" in path.name] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says"),
+    [
+        (["--model.init_args.lrr=1"], 2, "'lrr' is not accepted"),
+        (["--data.class_path=NoSuchDataModule"], 2, "NoSuchDataModule"),
+        (["--data.class_path=no.such.Module"], 2, "No module named"),
+        (["--trainer.max_epochs=many"], 2, "many"),
+        (["--config=nowhere.yaml"], 2, "nowhere.yaml"),
+        (["--data.init_args.task=murmur"], 2, "murmur"),
+        (["--data.init_args.root=nowhere", "--data.init_args.store=none"], 1, "nowhere"),
+        (["--model.init_args.pretrained=nowhere.ckpt"], 1, "nowhere.ckpt"),
+        (["--run.name=../escape"], 2, "run.name"),
+        (["--trainer.accelerator=gpu", "--trainer.devices=1"], 2, "gpu"),
+    ],
+)
+def test_what_goes_wrong_is_said_in_a_sentence(
+    words: list[str],
+    status: int,
+    says: str,
+    place: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if says == "gpu" and torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    assert main(fit_line("a", *words)) == status
+    said = capsys.readouterr().err
+    assert says in said
+    assert "Traceback" not in said
+    assert len(said.splitlines()[-1]) < 700
+
+
+def test_a_misspelt_key_in_a_file_is_refused(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "typo.yaml").write_text(yaml.safe_dump({"data": {"init_args": {"fractoin": 0.5}}}))
+    assert main(fit_line("a", "--config=typo.yaml")) == 2
+    assert "'fractoin' is not accepted" in capsys.readouterr().err
+
+
+def test_testing_without_a_checkpoint_says_how(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = [word for word in fit_line("never") if not word.startswith("--trainer.max_epochs")]
+    assert main(["test", *line[1:]]) == 2
+    assert "There is no checkpoint at runs/finetune/never" in capsys.readouterr().err
+
+
+def test_predict_writes_a_table(place: Path) -> None:
+    assert main(fit_line("a")) == 0
+    run = RunFolder(place / "runs/finetune/a")
+    assert main(["predict", f"--config={run.config}"]) == 0
+    assert (run.path / "predicted_test.parquet").is_file()

@@ -1,0 +1,52 @@
+"""Every YAML under configs/ runs; a new file is found by listing and cannot escape."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pahcl.cli import main
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = ROOT / "configs"
+EXPERIMENTS = sorted([*CONFIGS.glob("pretrain/*.yaml"), *CONFIGS.glob("finetune/*.yaml")])
+LAYERS = sorted(set(CONFIGS.rglob("*.yaml")) - set(EXPERIMENTS))
+BASE = CONFIGS / "finetune" / "code15_code6.yaml"
+ON_THIS_MACHINE = [
+    "--trainer.accelerator=cpu",
+    "--trainer.devices=1",
+    "--trainer.strategy=auto",
+    "--trainer.sync_batchnorm=false",
+    "--run.compile=false",
+]
+
+
+def try_out(*files: Path, words: tuple[str, ...] = ()) -> int:
+    layers = [f"--config={file}" for file in (*files, CONFIGS / "trainer" / "debug.yaml")]
+    return main(["fit", *layers, *ON_THIS_MACHINE, *words])
+
+
+@pytest.fixture(autouse=True)
+def _data_in_reach(corpora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAHCL_DATA", str(corpora))
+    monkeypatch.setenv("PAHCL_STORES", str(corpora.parent / "stores"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("file", EXPERIMENTS, ids=lambda file: file.stem)
+def test_experiments_run_in_the_small_size(file: Path, tmp_path: Path) -> None:
+    assert try_out(file, CONFIGS / "size" / "small.yaml") == 0
+    assert not list(tmp_path.iterdir()), "a trial leaves nothing behind"
+
+
+@pytest.mark.parametrize("file", LAYERS, ids=lambda file: str(file.relative_to(CONFIGS)))
+def test_layers_run_on_an_experiment(file: Path) -> None:
+    small = CONFIGS / "size" / "small.yaml"
+    whole = ("--data.init_args.fraction=0.5",) if "protocol" in file.parts else ()
+    assert try_out(BASE, small, file, words=whole) == 0
+
+
+@pytest.mark.parametrize("file", EXPERIMENTS, ids=lambda file: file.stem)
+def test_experiments_run_in_their_own_size(file: Path) -> None:
+    assert try_out(file, words=("--data.init_args.batch_size=2", "--trainer.fast_dev_run=1")) == 0
