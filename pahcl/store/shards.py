@@ -148,7 +148,8 @@ def write_shard(job: ShardJob) -> int:
                 _require_same_record(recording, row)
                 packed = pack_record(recording, job.conversion, job.measure_quality)
             except READER_ERRORS as error:
-                rejected.append(Rejection(row["file"], row["record_id"], reason_of(error)))
+                reason = reason_of(error, row["record_id"])
+                rejected.append(Rejection(row["file"], row["record_id"], reason))
                 continue
             content = packed.samples.tobytes()
             stream.write(content)
@@ -187,12 +188,12 @@ def read_marker(out: Path, number: int) -> tuple[ShardInfo, list[Rejection]] | N
     return (info, rejected) if size == 2 * info.samples and part.is_file() else None
 
 
-def reason_of(error: Exception) -> str:
-    """Say in one line why a record was rejected, without paths of this machine."""
+def reason_of(error: Exception, record_id: str) -> str:
+    """Say in one line why a record was rejected, without its name or paths of this machine."""
     if isinstance(error, RecordError):
         return error.reason
     if isinstance(error, SpecError):
-        return str(error)
+        return str(error).removeprefix(f"Record {record_id} does not fit the contract: ")
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(f"{type(error).__name__}: {text}".split())
 

@@ -132,8 +132,9 @@ def _folds(store: SignalStore) -> Iterator[Finding]:
     for column in FOLD_COLUMNS:
         if column not in table.columns:
             continue
-        folds = table.groupby("subject_id", sort=False)[column].nunique()
-        for subject in folds.index[folds > 1]:
-            values = sorted(set(table.loc[table["subject_id"] == subject, column].dropna()))
+        pairs = table[["subject_id", column]].dropna().drop_duplicates()
+        several = pairs[pairs["subject_id"].duplicated(keep=False)]
+        for subject, group in several.groupby("subject_id", sort=False):
+            values = ", ".join(sorted(map(str, group[column])))
             text = f"its records lie in several values of `{column}`: {values}"
             yield Finding("subject in several folds", str(subject), text)

@@ -163,8 +163,8 @@ def write(
     with _writing_to(out):
         try:
             return _write(out, work, workers, shard, progress)
-        except FileNotFoundError:
-            # Another process, which was asked the same, has finished the store and cleaned up.
+        except (FileNotFoundError, StoreError):
+            # Perhaps another process, asked the same, has finished the store and cleaned up.
             manifest = complete_manifest(out, work.recipe)
             if manifest is None:
                 raise

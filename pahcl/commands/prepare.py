@@ -1,0 +1,213 @@
+"""Pack a publisher's files into a store that training reads.
+
+A call that was stopped, by whatever, goes on where it was when the same command is given again.
+Shares of a large corpus are written by n processes or machines with `--shard 0/n` … `--shard
+n-1/n`, and finished by `--merge`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections import defaultdict
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pahcl.commands._common import find_data_module, write_json
+from pahcl.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from data_modules.base import SignalDataModule
+    from pahcl.store import Manifest
+
+_REASONS = 12
+_NAMES = 3
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("dataset", metavar="DATASET", help="which data set, for example ptbxl")
+    parser.add_argument(
+        "--root",
+        metavar="DIR",
+        help="the publisher's folder (default: the data set's folder in $PAHCL_DATA, or in data/)",
+    )
+    parser.add_argument("--out", required=True, metavar="DIR", help="the store's folder")
+    parser.add_argument("--fs", type=float, metavar="HZ", help="rate (default: the publisher's)")
+    parser.add_argument(
+        "--workers", type=int, default=_processors(), metavar="N", help="processes (default: all)"
+    )
+    parser.add_argument(
+        "--shard", metavar="i/n", help="write one of n shares alone, i from 0 to n - 1"
+    )
+    parser.add_argument("--merge", action="store_true", help="finish what the shares have written")
+    parser.add_argument(
+        "--shard-records", type=int, metavar="N", help="records in one file of the store"
+    )
+    parser.add_argument("--json", metavar="FILE", help="also write what was found there")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the store, or a share of it, and say what became of every record."""
+    from rich.console import Console
+
+    from pahcl.store import merge
+    from pahcl.store.manifest import MANIFEST
+
+    console = Console()
+    module = find_data_module(arguments.dataset)
+    shard = parse_shard(arguments.shard)
+    if shard is not None and arguments.merge:
+        raise UsageError("Give `--shard` to write a share or `--merge` to finish, not both.")
+    out = Path(arguments.out)
+    complete = (out / MANIFEST).is_file()
+    began = time.monotonic()
+    manifest = merge(out) if arguments.merge else _prepare(module, arguments, shard)
+    seconds = time.monotonic() - began
+    if manifest is None:
+        console.print(
+            f"Share {arguments.shard} of {arguments.dataset} is written. When all are: `pahcl "
+            f"prepare {arguments.dataset} --out {out} --merge`."
+        )
+        write_json(arguments.json, {"dataset": arguments.dataset, "out": str(out), "shard": shard})
+        return 0
+    if manifest.dataset != arguments.dataset:
+        raise UsageError(f"{out} holds the data set `{manifest.dataset}`, not {arguments.dataset}.")
+    facts = summarise(out, manifest)
+    if complete:
+        console.print(f"{out} was complete already; nothing had to be written.")
+    else:
+        facts["seconds"] = round(seconds, 3)
+        facts["megabytes_per_second"] = round(facts["bytes"] / 1e6 / max(seconds, 1e-9), 3)
+    _show(console, manifest, facts)
+    write_json(arguments.json, facts)
+    return 0
+
+
+def parse_shard(text: str | None) -> tuple[int, int] | None:
+    """Read `i/n`.
+
+    Raises:
+        UsageError: It is not `i/n` with i from 0 to n - 1.
+    """
+    if text is None:
+        return None
+    first, _, count = text.partition("/")
+    if not (first.isascii() and first.isdigit() and count.isascii() and count.isdigit()):
+        raise UsageError(f"`--shard` is `i/n`, for example 0/4, got {text!r}.")
+    if int(first) >= int(count):
+        raise UsageError(
+            f"`--shard {text}`: i counts from 0 to n - 1, so that the last of {count} shares is "
+            f"{int(count) - 1}/{count}."
+        )
+    return int(first), int(count)
+
+
+def summarise(out: Path, manifest: Manifest) -> dict[str, Any]:
+    """Collect what a complete store says of its records, as plain types."""
+    import pyarrow.parquet as pq
+
+    from pahcl.store.manifest import TABLE
+    from pahcl.store.shards import QUALITY_COLUMNS
+
+    columns = pq.read_table(out / TABLE, columns=["length", *QUALITY_COLUMNS])
+    lengths = columns["length"].to_numpy()
+    quality = {
+        name.removeprefix("quality/"): {
+            "records": int((columns[name].to_numpy() > 0).sum()),
+            "leads": int(columns[name].to_numpy().sum()),
+        }
+        for name in QUALITY_COLUMNS
+    }
+    return {
+        "dataset": manifest.dataset,
+        "dataset_version": manifest.dataset_version,
+        "out": str(out),
+        "digest": manifest.digest,
+        "spec": manifest.spec.to_dict(),
+        "counts": manifest.counts,
+        "rejected": [asdict(rejection) for rejection in manifest.rejected],
+        "notes": manifest.notes,
+        "quality": quality,
+        "samples_per_lead": {"fewest": int(lengths.min()), "most": int(lengths.max())},
+        "bytes": sum(path.stat().st_size for path in out.rglob("*") if path.is_file()),
+    }
+
+
+def _prepare(
+    module: type[SignalDataModule], arguments: argparse.Namespace, shard: tuple[int, int] | None
+) -> Manifest | None:
+    root = arguments.root or Path(os.environ.get("PAHCL_DATA", "data")) / module.folder
+    options: dict[str, Any] = {}
+    if arguments.shard_records is not None:
+        options["shard_records"] = arguments.shard_records
+    return module.prepare(
+        root=root,
+        out=arguments.out,
+        fs=arguments.fs,
+        workers=arguments.workers,
+        shard=shard,
+        progress=True,
+        **options,
+    )
+
+
+def _processors() -> int:
+    """Count the processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _show(console: Console, manifest: Manifest, facts: dict[str, Any]) -> None:
+    """Print the summary as tables."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    counts, spec = manifest.counts, manifest.spec
+    size = f"{facts['bytes'] / 1e6:,.1f} MB"
+    if "seconds" in facts:
+        speed = f"{facts['megabytes_per_second']:,.1f} MB/s"
+        size += f" in {facts['seconds']:,.1f} s ({speed})"
+    lengths = facts["samples_per_lead"]
+    ragged = "" if lengths["fewest"] == lengths["most"] else f" to {lengths['most']}"
+    table = Table(title=f"{manifest.dataset} {manifest.dataset_version}", show_header=False)
+    table.add_row("found", f"{counts['found']:,}")
+    table.add_row("kept", f"{counts['kept']:,}")
+    table.add_row("rejected", f"{counts['rejected']:,}")
+    table.add_row("signals", f"{len(spec.leads)} leads, {spec.fs:g} Hz, {spec.unit}")
+    table.add_row("samples a lead", f"{lengths['fewest']}{ragged}")
+    table.add_row("size", size)
+    for name, count in manifest.notes.items():
+        table.add_row(f"note: {escape(name)}", f"{count:,}")
+    for flag, found in facts["quality"].items():
+        if found["records"]:
+            text = f"{found['records']:,} records ({found['leads']:,} leads)"
+            table.add_row(f"quality: {flag}", text)
+    console.print(table)
+    if manifest.rejected:
+        console.print(_rejections(manifest))
+    console.print(f"The store is complete: {facts['out']}", highlight=False)
+
+
+def _rejections(manifest: Manifest) -> Any:
+    """Group the rejected records by reason, the most frequent first."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    groups: dict[str, list[str]] = defaultdict(list)
+    for rejection in manifest.rejected:
+        groups[rejection.reason].append(rejection.record_id or rejection.file)
+    table = Table("records", "reason", "which", title="rejected")
+    ordered = sorted(groups.items(), key=lambda item: -len(item[1]))
+    for reason, names in ordered[:_REASONS]:
+        more = " …" if len(names) > _NAMES else ""
+        table.add_row(f"{len(names):,}", escape(reason), escape(", ".join(names[:_NAMES])) + more)
+    if len(ordered) > _REASONS:
+        rest = sum(len(names) for _, names in ordered[_REASONS:])
+        table.add_row(f"{rest:,}", f"{len(ordered) - _REASONS} further reasons", "manifest.json")
+    return table
