@@ -94,7 +94,8 @@ def _show(summary: Summary, console: Console) -> None:
         table = Table(title=title, caption=Text(text))
         table.title_justify = table.caption_justify = "left"
         for name in cells[0]:
-            table.add_column(Text(name), overflow="fold")
+            numbers = name == "a - b" or name.endswith(("↑", "↓"))
+            table.add_column(Text(name), overflow="fold", no_wrap=numbers)
         for row in cells[1:]:
             table.add_row(*map(Text, row))
         console.print(table)

@@ -62,25 +62,14 @@ def write_evidence(
         UsageError: The table is not of this task, or a file of the receipt is not there.
         PahclError: The folder cannot be written.
     """
-    parts = receipt_parts or ReceiptParts()
-    if parts.config is None and folder.config.is_file():
-        parts = replace(parts, config=folder.config)
-    for path in (parts.config, parts.checkpoint):
-        if path is not None and not path.is_file():
-            raise UsageError(f"The receipt needs the digest of {path}, which is not there.")
+    parts = _check_parts(folder, receipt_parts or ReceiptParts())
     metrics = evaluate(task, predictions)
     bootstrap = bootstrap_intervals(task, predictions, samples, seed, level, metrics)
     facts = metrics_facts(task, metrics, bootstrap, split, thresholds)
-    files = {
-        "predictions": folder.evidence("predictions.parquet", split),
-        "metrics": folder.evidence("metrics.json", split),
-    }
+    files = _scored_files(folder, split)
     receipt = folder.evidence("receipt.json", split)
     counted = {
-        "task": task.to_dict(),
-        "split": split,
-        "n_records": metrics.n_records,
-        "n_subjects": metrics.n_subjects,
+        **{name: facts[name] for name in ("task", "split", "n_records", "n_subjects")},
         "support": {name: _support(scores) for name, scores in metrics.per_class.items()},
         # The test split is meant to be looked at once; the receipt says how often it was.
         "times_scored": _times_scored(receipt) + 1,
@@ -98,16 +87,30 @@ def write_evidence(
     return facts
 
 
-def verify_evidence(folder: RunFolder, split: str = "test") -> list[str]:
-    """Name what no longer agrees with the receipt; an empty list is good news."""
-    digests = folder.load_receipt(split).get("sha256", {})
-    files = {
+def _check_parts(folder: RunFolder, parts: ReceiptParts) -> ReceiptParts:
+    """Take the folder's own config unless one is given, and refuse files that are not there."""
+    if parts.config is None and folder.config.is_file():
+        parts = replace(parts, config=folder.config)
+    for path in (parts.config, parts.checkpoint):
+        if path is not None and not path.is_file():
+            raise UsageError(f"The receipt needs the digest of {path}, which is not there.")
+    return parts
+
+
+def _scored_files(folder: RunFolder, split: str) -> dict[str, Path]:
+    """Locate the files whose digests a receipt holds, by the name that it gives them."""
+    return {
         "predictions": folder.evidence("predictions.parquet", split),
         "metrics": folder.evidence("metrics.json", split),
     }
+
+
+def verify_evidence(folder: RunFolder, split: str = "test") -> list[str]:
+    """Name what no longer agrees with the receipt; an empty list is good news."""
+    digests = folder.load_receipt(split).get("sha256", {})
     return [
         f"{path.name} is not the file of which the receipt holds the digest"
-        for name, path in files.items()
+        for name, path in _scored_files(folder, split).items()
         if not path.is_file() or file_digest(path) != digests.get(name)
     ]
 

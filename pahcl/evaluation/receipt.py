@@ -121,11 +121,11 @@ def library_versions() -> dict[str, str]:
 
 
 def hardware(device: str) -> dict[str, Any]:
-    """Tell the class of the machine: processor architecture, accelerator, CUDA version."""
+    """Tell the class of the machine: processor architecture, threads, accelerator, CUDA version."""
     facts: dict[str, Any] = {
         "system": platform.system(),
         "processor": platform.machine(),
-        "cpus": torch.get_num_threads(),
+        "threads": torch.get_num_threads(),
         "device": torch.device(device).type,
     }
     if facts["device"] == "cuda" and torch.cuda.is_available():

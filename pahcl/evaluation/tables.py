@@ -38,21 +38,25 @@ MARKS = re.compile(r"[\\|`*<]|(?<!\w)_|_(?!\w)")
 """What Markdown reads as marks; an underscore within a word is none."""
 
 
+SHARED = ("data", "task", "strategy", "records", "subjects")
+"""Columns that become part of the caption where they are the same in every row."""
+
+
 def number(value: float) -> str:
     """Write a value with three decimals, or a dash where it is not defined."""
     return "–" if math.isnan(value) else f"{value:.3f}"
 
 
-def cell(value: GroupValue | None) -> str:
+def cell(value: GroupValue | None, between: str = " ") -> str:
     """Write a metric as `mean [low, high]`, and over several runs `(smallest–largest)`."""
     if value is None:
         return ""
-    text = number(value.value)
+    parts = [number(value.value)]
     if not math.isnan(value.low):
-        text += f" [{number(value.low)}, {number(value.high)}]"
+        parts.append(f"[{number(value.low)}, {number(value.high)}]")
     if len(value.runs) > 1:
-        text += " ({}–{})".format(*map(number, spread(value)))
-    return text
+        parts.append("({}–{})".format(*map(number, spread(value))))
+    return between.join(parts)
 
 
 def percent(fraction: float | None) -> str:
@@ -65,27 +69,40 @@ def header(metric: str) -> str:
     return f"{metric} {'↓' if metric_mode(metric) == 'min' else '↑'}"
 
 
-def group_cells(summary: Summary) -> Cells:
-    """Lay the groups out as text, the header first; columns that say nothing are left out."""
-    head = ["group", "data", "task", "initialisation", "strategy", "labels", "runs"]
-    head += ["records", "subjects", *map(header, summary.metrics)]
-    rows = [
-        [
-            group.name,
-            group.dataset.removesuffix("DataModule"),
-            group.task.name,
-            group.initialisation,
-            group.strategy,
-            percent(group.fraction),
-            str(len(group.runs)),
-            str(group.n_records),
-            str(group.n_subjects),
-            *(cell(group.values.get(metric)) for metric in summary.metrics),
-        ]
+def _rows(summary: Summary, between: str) -> list[dict[str, str]]:
+    return [
+        {
+            "group": group.name,
+            "data": group.dataset.removesuffix("DataModule"),
+            "task": group.task.name,
+            "initialisation": group.initialisation,
+            "strategy": group.strategy,
+            "labels": percent(group.fraction),
+            "runs": str(len(group.runs)),
+            "records": str(group.n_records),
+            "subjects": str(group.n_subjects),
+            **{header(m): cell(group.values.get(m), between) for m in summary.metrics},
+        }
         for group in summary.groups
     ]
-    kept = [i for i in range(len(head)) if any(row[i] for row in rows)]
-    return [[row[i] for i in kept] for row in [head, *rows]]
+
+
+def _shared(rows: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Find what is the same in every row and need not be a column."""
+    return {name: rows[0][name] for name in SHARED if len({row[name] for row in rows}) == 1}
+
+
+def group_cells(summary: Summary, between: str = " ") -> Cells:
+    """Lay the groups out as text, the header first.
+
+    Columns that are empty, or the same in every row and told in the caption, are left out.
+    """
+    rows = _rows(summary, between)
+    if not rows:
+        return []
+    shared = _shared(rows)
+    names = [name for name in rows[0] if name not in shared and any(row[name] for row in rows)]
+    return [names, *([row[name] for name in names] for row in rows)]
 
 
 def comparison_cells(summary: Summary) -> Cells:
@@ -121,6 +138,9 @@ def caption(summary: Summary) -> str:
     )
     if several:
         text += " (smallest–largest run)"
+    shared = {k: v for k, v in _shared(_rows(summary, " ")).items() if v} if summary.groups else {}
+    if shared:
+        text += ". In every row: " + ", ".join(f"{name} {value}" for name, value in shared.items())
     return f"{text}."
 
 
