@@ -269,7 +269,7 @@ def test_a_full_disk_ends_in_words_and_keeps_what_is_done(tmp_path, monkeypatch)
         real(handle)
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StoreError, match="No space left on device.*free some space"):
+    with pytest.raises(StoreError, match=r"No space left on device.*free some space"):
         write(out)
     monkeypatch.undo()
     done = {name: digest for name, digest in tree(out).items() if name.endswith(".bin")}
@@ -339,7 +339,7 @@ def test_an_index_that_cannot_be_used_is_refused(tmp_path):
 
 def test_nothing_kept_is_no_store(tmp_path):
     index = Index(make_index(20).table.iloc[[4, 13]])
-    with pytest.raises(DataError, match="Not one of the 2 records.*truncated"):
+    with pytest.raises(DataError, match=r"Not one of the 2 records.*truncated"):
         write(tmp_path / "store", index)
 
 
