@@ -45,7 +45,7 @@ SIZE_CONFIG = $(if $(filter paper,$(SIZE)),,--config configs/size/$(SIZE).yaml)
 ENVIRONMENT = PAHCL_DATA=$(USED) PAHCL_STORES=$(STORES)
 SAY = echo "Data: $(if $(HAS_REAL),$(USED),simulated ($(USED)), since $(REAL) holds no ptb-xl and code15). Size: $(SIZE)."
 
-.PHONY: help setup demo pretrain finetune test lint typecheck bench clean simulated
+.PHONY: help setup demo pretrain finetune test lint typecheck bench clean simulated known-recipe known-task
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -62,8 +62,16 @@ simulated: setup
 	@test -e $(SIMULATED)/ptb-xl/simulation.json || $(PAHCL) simulate ptbxl --out $(SIMULATED)/ptb-xl --records 1000 --seed 1
 	@test -e $(SIMULATED)/code15/simulation.json || $(PAHCL) simulate code15 --out $(SIMULATED)/code15 --records 1000 --seed 2
 
-pretrain: setup $(if $(HAS_REAL),,simulated) ## pretrain an encoder: RECIPE=supervised TRAINER=cpu|gpu|ddp
+known-recipe:
 	@test -n "$(RECIPE_FILE)" || { echo "No recipe $(RECIPE); there are: $(basename $(notdir $(wildcard configs/pretrain/*.yaml)))"; exit 2; }
+
+known-task:
+	@test -e configs/finetune/$(TASK).yaml || { echo "No task $(TASK); there are: $(basename $(notdir $(wildcard configs/finetune/*.yaml)))"; exit 2; }
+	@test -e configs/strategy/$(STRATEGY).yaml || { echo "No strategy $(STRATEGY); there are: $(basename $(notdir $(wildcard configs/strategy/*.yaml)))"; exit 2; }
+	@test -e configs/protocol/$(PROTOCOL)/$(FRACTION).yaml || { echo "Protocol $(PROTOCOL) has no fraction $(FRACTION); there are: $(basename $(notdir $(wildcard configs/protocol/$(PROTOCOL)/*.yaml))). PROTOCOL is one of: $(notdir $(wildcard configs/protocol/*))"; exit 2; }
+	@test "$(FROM)" = scratch || test "$(FROM)" = "$(PRETRAINED)" || test -e "$(FROM)" || { echo "No checkpoint at FROM=$(FROM); a run keeps them in RUN/checkpoints/, and FROM=scratch starts without one."; exit 2; }
+
+pretrain: known-recipe setup $(if $(HAS_REAL),,simulated) ## pretrain an encoder: RECIPE=supervised TRAINER=cpu|gpu|ddp
 	@$(SAY)
 	$(ENVIRONMENT) $(PAHCL) fit --config $(RECIPE_FILE) --config configs/trainer/$(TRAINER).yaml $(SIZE_CONFIG) --run.name $(basename $(notdir $(RECIPE_FILE)))$(SUFFIX) --run.test true $(ARGS)
 
@@ -71,14 +79,36 @@ $(PRETRAINED):
 	@echo "No checkpoint at $@ yet: pretraining first."
 	@$(MAKE) --no-print-directory pretrain
 
-finetune: setup $(if $(HAS_REAL),,simulated) $(filter $(PRETRAINED),$(FROM)) ## transfer: TASK=code15_af FROM=checkpoint|scratch STRATEGY=full FRACTION=0.1
-	@test -e configs/protocol/$(PROTOCOL)/$(FRACTION).yaml || { echo "Protocol $(PROTOCOL) has no fraction $(FRACTION); there are: $(basename $(notdir $(wildcard configs/protocol/$(PROTOCOL)/*.yaml))). PROTOCOL is one of: $(notdir $(wildcard configs/protocol/*))"; exit 2; }
+finetune: known-task setup $(if $(HAS_REAL),,simulated) $(filter $(PRETRAINED),$(FROM)) ## transfer: TASK=code15_af FROM=checkpoint|scratch STRATEGY=full FRACTION=0.1
 	@$(SAY)
 	$(ENVIRONMENT) $(PAHCL) fit --config configs/finetune/$(TASK).yaml --config configs/strategy/$(STRATEGY).yaml --config configs/trainer/$(TRAINER).yaml $(SIZE_CONFIG) --config configs/protocol/$(PROTOCOL)/$(FRACTION).yaml $(if $(filter scratch,$(FROM)),,--model.init_args.pretrained $(FROM)) --run.test true $(ARGS)
 
-demo: setup ## the whole walk on simulated corpora: table and page of figures, in minutes
-	@$(BIN)/python -m pahcl --version
-	@bash configs/demo.sh
+# The demo: pretrain on the first corpus, transfer to small label fractions of the second, from that
+# checkpoint and from scratch. Runs are small, so each takes one core, and as many go side by side as
+# there are cores. What is done is not done again; `rm -rf demo` starts over.
+DEMO := demo
+DEMO_RUNS := $(DEMO)/runs
+DEMO_FRACTIONS := 0.05 0.1
+DEMO_SEEDS := 0 1 2
+DEMO_CHECKPOINT := $(DEMO_RUNS)/pretrain/supervised/checkpoints/best.ckpt
+demo: export PAHCL_DATA := $(DEMO)/data
+demo: export PAHCL_STORES := $(DEMO)/stores
+demo: export OMP_NUM_THREADS := 1
+demo: setup ## the whole walk on simulated corpora: a table and a page of figures, in minutes
+	test -e $(DEMO)/data/ptb-xl/simulation.json || $(PAHCL) simulate ptbxl --out $(DEMO)/data/ptb-xl --records 3000 --seed 1
+	test -e $(DEMO)/data/code15/simulation.json || $(PAHCL) simulate code15 --out $(DEMO)/data/code15 --records 4000 --seed 2
+	$(PAHCL) prepare ptbxl --root $(DEMO)/data/ptb-xl --out $(DEMO)/stores/ptbxl --fs 100 --workers 2
+	$(PAHCL) prepare code15 --root $(DEMO)/data/code15 --out $(DEMO)/stores/code15 --workers 2
+	test -e $(DEMO_RUNS)/pretrain/supervised/receipt.json || $(PAHCL) fit --config configs/pretrain/supervised_ptbxl.yaml --config configs/size/demo.yaml --run.root $(DEMO_RUNS) --run.name supervised --run.test true --trainer.max_epochs 15
+	@for fraction in $(DEMO_FRACTIONS); do for seed in $(DEMO_SEEDS); do for from in scratch pretrained; do \
+		name=$$from-$$fraction-seed$$seed; \
+		test -e $(DEMO_RUNS)/transfer/$$name/receipt.json || echo "$(PAHCL) fit --config configs/finetune/code15_code6.yaml --config configs/size/demo.yaml --run.root $(DEMO_RUNS) --run.experiment transfer --run.name $$name --run.test true --run.wandb off --trainer.max_epochs 30 --data.fraction $$fraction --seed_everything $$seed $$(test $$from = scratch || echo --model.pretrained $(DEMO_CHECKPOINT))"; \
+	done; done; done | xargs -r -P $$(nproc 2>/dev/null || echo 2) -I LINE sh -c 'echo "LINE"; exec LINE'
+	$(PAHCL) report $(DEMO_RUNS)/pretrain/supervised
+	$(PAHCL) report $(DEMO_RUNS)/transfer/pretrained-0.1-seed0
+	$(PAHCL) report $(DEMO_RUNS)/transfer --out $(DEMO)/report.html
+	$(PAHCL) summarize $(DEMO_RUNS)/transfer
+	@echo "These corpora are simulated: docs/simulation.md says what one may not conclude. Open $(DEMO)/report.html"
 
 test: setup ## run the tests
 	$(BIN)/python -m pytest

@@ -100,6 +100,8 @@ class Cli(LightningCLI):
                 self.options.ckpt_path = str(last)
         elif self.subcommand != "fit":
             self._choose_checkpoint()
+        if "verbose" in self.options:
+            self.options.verbose = False  # EvidenceWriter says it with intervals
 
     def _choose_checkpoint(self) -> None:
         """Take the run's best checkpoint where `--ckpt_path` names none; refuse a missing one."""
@@ -159,9 +161,7 @@ class Cli(LightningCLI):
     def after_fit(self) -> None:
         """Test the best checkpoint where that is asked for."""
         if self.options.run.test and not self.options.trainer.get("fast_dev_run"):
-            self.trainer.test(
-                self.model, datamodule=self.datamodule, ckpt_path=str(self.folder.best)
-            )
+            self.trainer.test(self.model, self.datamodule, ckpt_path=best, verbose=False)
 
 
 NOISE = re.compile(
@@ -187,6 +187,7 @@ NOT_NEWS = (
     "LightningCLI's args parameter is intended",  # we pass what stands on the command line
     "The '.*' does not have many workers",  # a gather in the main process is the faster way
     "Checkpoint directory .* exists and is not empty",  # a resumed run
+    "Precision .* is not supported by the model summary",
     "The dirpath has changed from",  # a checkpoint of another run is tested
     "The number of training batches .* is smaller than the logging interval",
     "`isinstance\\(treespec, LeafSpec\\)` is deprecated",  # Lightning 2.6 on torch 2.13

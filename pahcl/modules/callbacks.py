@@ -103,13 +103,15 @@ class EvidenceWriter(Callback):
             ),
             thresholds=model.thresholds.cpu().numpy(),
         )
-        found = facts["metrics"][data.task.primary_metric]
+        lines = [
+            f"  {name:<24} {shown(found['value'])}  [{shown(found['low'])}, {shown(found['high'])}]"
+            for name, found in facts["metrics"].items()
+        ]
         log.info(
-            "%s on the test split: %s [%s, %s] over %d records of %d subjects. Evidence: %s",
-            data.task.primary_metric,
-            *(shown(found[key]) for key in ("value", "low", "high")),
+            "Test split: %d records of %d subjects, 95 %% intervals over subjects:\n%s\nEvidence: %s",
             facts["n_records"],
             facts["n_subjects"],
+            "\n".join(lines),
             self.folder.path,
         )
 
@@ -146,5 +148,5 @@ def relative(path: str | Path) -> str:
 
 
 def shown(value: float | None) -> str:
-    """Write a metric for people; None is a metric that is not defined on these records."""
-    return "undefined" if value is None else f"{value:.3f}"
+    """Write a metric for people; None is one that is not defined here."""
+    return "–" if value is None else f"{value:.3f}"
