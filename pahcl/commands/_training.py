@@ -161,7 +161,8 @@ class Cli(LightningCLI):
     def after_fit(self) -> None:
         """Test the best checkpoint where that is asked for."""
         if self.options.run.test and not self.options.trainer.get("fast_dev_run"):
-            self.trainer.test(self.model, self.datamodule, ckpt_path=best, verbose=False)
+            best = str(self.folder.best)
+            self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, verbose=False)
 
 
 NOISE = re.compile(

@@ -108,7 +108,7 @@ class EvidenceWriter(Callback):
             for name, found in facts["metrics"].items()
         ]
         log.info(
-            "Test split: %d records of %d subjects, 95 %% intervals over subjects:\n%s\nEvidence: %s",
+            "Test split, %d records of %d subjects, with 95 %% intervals:\n%s\nEvidence: %s",
             facts["n_records"],
             facts["n_subjects"],
             "\n".join(lines),
