@@ -114,4 +114,7 @@ class Task:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Task:
         """Read what `to_dict` wrote."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        arguments: dict[str, Any] = dict(values)
+        for name in ("classes", "columns"):
+            arguments[name] = tuple(arguments[name])
+        return cls(**arguments)

@@ -8,7 +8,7 @@ import json
 import os
 import pkgutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pahcl.errors import UsageError
 
@@ -37,12 +37,11 @@ def find_data_module(dataset: str) -> type[SignalDataModule]:
     if dataset not in datasets():
         raise UsageError(f"There is no data set `{dataset}`; there are: {', '.join(datasets())}.")
     module = importlib.import_module(f"data_modules.{dataset}")
-    classes = [
-        found
-        for _, found in inspect.getmembers(module, inspect.isclass)
-        if found.__module__ == module.__name__ and found.__name__.endswith("DataModule")
-    ]
-    return classes[0]
+    base = importlib.import_module("data_modules.base").SignalDataModule
+    for _, found in inspect.getmembers(module, inspect.isclass):
+        if found.__module__ == module.__name__ and issubclass(found, base):
+            return cast("type[SignalDataModule]", found)
+    raise UsageError(f"{module.__file__} defines no SignalDataModule.")
 
 
 def write_json(path: str | Path | None, facts: dict[str, Any]) -> None:

@@ -119,7 +119,7 @@ class Cli(LightningCLI):
         try:
             super().instantiate_classes()
         except ValueError as error:
-            raise UsageError(explain(error, self.subcommand)) from error
+            raise UsageError(explain(error, str(self.subcommand))) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add the loggers and callbacks that every run has."""
