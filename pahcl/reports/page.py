@@ -1,0 +1,90 @@
+"""The page: one HTML file that stands alone, without scripts and without requests to anywhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup, escape
+
+from pahcl import __version__
+from pahcl.errors import PahclError
+from pahcl.reports.comparison_sections import comparison_page
+from pahcl.reports.runs import Run, pretty_json
+from pahcl.reports.sections import sections
+from pahcl.reports.verdict import verdict
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def environment() -> jinja2.Environment:
+    """Make the template engine: whatever comes from data is escaped, and nothing is left out."""
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters["code"] = code
+    return made
+
+
+def code(text: str) -> Markup:
+    """Set what stands between backticks as code; everything else is escaped."""
+    parts = [str(escape(part)) for part in text.split("`")]
+    marked = [f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(parts)]
+    return Markup("".join(marked))
+
+
+def _render(template: str, facts: dict[str, Any]) -> str:
+    return environment().get_template(template).render(version=__version__, **facts)
+
+
+def render_run(run: Run) -> str:
+    """Write the page of one run."""
+    shown = run.folder.path.as_posix()
+    commands = [
+        f"pahcl fit --config {shown}/config.yaml",
+        f"pahcl test --config {shown}/config.yaml",
+    ]
+    facts = {
+        "title": run.name,
+        "verdict": verdict(run),
+        "sections": sections(run),
+        "config": run.config_text,
+        "receipt": pretty_json(run.receipt) if run.receipt else "",
+        "commands": [*commands, f"pahcl report {shown}"],
+        "digests": run.receipt.get("sha256") or {},
+        "code": run.receipt.get("code") or {},
+    }
+    return _render("run.html.j2", facts)
+
+
+def render_comparison(runs: Sequence[Run]) -> str:
+    """Write the page that lays several runs side by side."""
+    page = comparison_page(runs)
+    shown = " ".join(run.folder.path.as_posix() for run in runs)
+    facts = {"title": page.title, "page": page, "commands": [f"pahcl report {shown}"]}
+    return _render("comparison.html.j2", facts)
+
+
+def write_page(target: Path, text: str) -> None:
+    """Write a page, atomically.
+
+    Raises:
+        PahclError: The place cannot be written.
+    """
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(target)
+    except OSError as error:
+        raise PahclError(
+            f"The page cannot be written to {target}: {error.strerror or error}. Choose another "
+            "place with --out."
+        ) from error

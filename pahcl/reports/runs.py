@@ -1,0 +1,244 @@
+"""What a page knows of a run: its files, and the few facts that are read out of its config."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pandas as pd
+
+from pahcl.errors import PahclError
+from pahcl.evaluation.run import RunFolder, lookup
+from pahcl.reports.logs import TrainingLog, read_log
+from pahcl.task import Task
+
+_T = TypeVar("_T")
+
+SCRATCH = "scratch"
+"""Initialisation of a run that started from random weights, as `pahcl summarize` names it."""
+
+EVIDENCE_FILES = ("metrics.json", "receipt.json", "predictions.parquet")
+
+
+@dataclass(frozen=True)
+class Run:
+    """Hold what a run folder holds; a part that is not there is None or empty.
+
+    Args:
+        folder: The run folder.
+        split: The split whose evidence this is: `test`, or `val` where there was no test yet.
+        config: The resolved config.
+        config_text: The config as it is written.
+        metrics: `metrics.json`.
+        receipt: `receipt.json`.
+        predictions: The predictions table.
+        log: What the CSV logger wrote during training.
+        missing: Names of the files that are not there.
+        damaged: Why a file that is there could not be read, one sentence each.
+    """
+
+    folder: RunFolder
+    split: str = "test"
+    config: dict[str, Any] = field(default_factory=dict)
+    config_text: str = ""
+    metrics: dict[str, Any] = field(default_factory=dict)
+    receipt: dict[str, Any] = field(default_factory=dict)
+    predictions: pd.DataFrame | None = None
+    log: TrainingLog | None = None
+    missing: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Name the run with its experiment."""
+        return f"{self.folder.experiment}/{self.folder.name}"
+
+    @property
+    def task(self) -> Task | None:
+        """Say what was asked, by the metrics."""
+        values = self.metrics.get("task")
+        try:
+            return Task.from_dict(values) if isinstance(values, dict) else None
+        except (PahclError, TypeError):
+            return None
+
+    def setting(self, dotted: str) -> object:
+        """Read a config value by its dotted key; None where it is not set."""
+        return lookup(self.config, dotted)
+
+    def short_class(self, dotted: str) -> str | None:
+        """Name the class that a config key chooses, without its package."""
+        path = self.setting(f"{dotted}.class_path")
+        return path.rsplit(".", 1)[-1] if isinstance(path, str) else None
+
+    @property
+    def dataset(self) -> str | None:
+        """Name the data set by its data module."""
+        name = self.short_class("data")
+        return name.removesuffix("DataModule") if name else None
+
+    @property
+    def encoder(self) -> str | None:
+        """Name the network."""
+        return self.short_class("model.init_args.encoder")
+
+    @property
+    def strategy(self) -> str:
+        """Name how the weights were carried over; "" where the config does not say."""
+        return self.short_class("model.init_args.strategy") or ""
+
+    @property
+    def pretrained(self) -> str | None:
+        """Locate the checkpoint that the encoder started from; None = random weights."""
+        value = self.setting("model.init_args.pretrained")
+        return str(value) if value else None
+
+    @property
+    def initialisation(self) -> str:
+        """Name the start of the encoder in a word or two, the same for runs that share it."""
+        if self.pretrained is None:
+            return SCRATCH if self.config else "unknown"
+        parts = Path(self.pretrained).parts
+        # runs/<experiment>/<name>/checkpoints/best.ckpt
+        of_run = parts[-2:-1] == ("checkpoints",) and len(parts) > 3
+        return "/".join(parts[-4:-2]) if of_run else parts[-1]
+
+    @property
+    def fraction(self) -> float:
+        """Give the share of the training labels that was used."""
+        value = self.setting("data.init_args.fraction")
+        return float(value) if isinstance(value, int | float) else 1.0
+
+    @property
+    def seed(self) -> int | None:
+        """Give the run's seed."""
+        value = self.setting("seed_everything")
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+    def interval(self, metric: str) -> Interval:
+        """Give a metric with its interval; NaN where it is not known."""
+        return Interval.read(as_dict(self.metrics.get("metrics")).get(metric))
+
+    @property
+    def primary(self) -> Interval | None:
+        """Give the primary metric with its interval; None without a task."""
+        return self.interval(self.task.primary_metric) if self.task else None
+
+    def class_interval(self, name: str, metric: str) -> Interval:
+        """Give a metric of one class with its interval; NaN where it is not known."""
+        return Interval.read(self.class_entry(name).get(metric))
+
+    def class_entry(self, name: str) -> dict[str, Any]:
+        """Give what the metrics say of one class."""
+        return as_dict(as_dict(self.metrics.get("per_class")).get(name))
+
+    def support(self, name: str) -> dict[str, int]:
+        """Count one class's `positives`, `negatives` and `unlabelled` records (or `labelled`)."""
+        return {k: v for k, v in self.class_entry(name).items() if isinstance(v, int)}
+
+    def counted(self, split: str) -> dict[str, Any]:
+        """Give what the receipt says of a split: `records`, `subjects`, `by_class`."""
+        splits = as_dict(as_dict(self.receipt.get("data")).get("splits"))
+        return as_dict(splits.get(split))
+
+    def thresholds(self) -> dict[str, float]:
+        """Give the decision threshold of each class, where there is one."""
+        found = as_dict(self.metrics.get("thresholds"))
+        return {str(name): float(x) for name, x in found.items() if isinstance(x, int | float)}
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Hold a number with the interval around it; NaN = not known.
+
+    Args:
+        value: The number.
+        low: Lower end.
+        high: Upper end.
+    """
+
+    value: float
+    low: float = float("nan")
+    high: float = float("nan")
+
+    @classmethod
+    def read(cls, found: object) -> Interval:
+        """Read what a metrics file holds: a number, null, or value, low and high."""
+        if isinstance(found, dict):
+            return cls(*(_number(found.get(key)) for key in ("value", "low", "high")))
+        return cls(_number(found))
+
+    @property
+    def known(self) -> bool:
+        """Say whether there is a number."""
+        return self.value == self.value
+
+    @property
+    def has_ends(self) -> bool:
+        """Say whether both ends are known."""
+        return self.low == self.low and self.high == self.high
+
+    @property
+    def width(self) -> float:
+        """Give the distance between the ends."""
+        return self.high - self.low
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else float("nan")
+
+
+def as_dict(value: object) -> dict[str, Any]:
+    """Give a mapping as it is, and anything else as an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def load_run(path: str | Path | RunFolder) -> Run:
+    """Read a run folder, as far as it goes: what is missing or damaged is named, not fatal.
+
+    Raises:
+        UsageError: The folder is no run.
+    """
+    folder = (path if isinstance(path, RunFolder) else RunFolder(Path(path))).require()
+    damaged: list[str] = []
+
+    def attempt(file: Path, read: Callable[[], _T], otherwise: _T) -> _T:
+        if not file.is_file():
+            return otherwise
+        try:
+            return read()
+        except (PahclError, OSError, UnicodeDecodeError) as error:
+            damaged.append(str(error))
+            return otherwise
+
+    config: dict[str, Any] = attempt(folder.config, folder.load_config, {})
+    text = attempt(folder.config, lambda: folder.config.read_text(encoding="utf-8"), "")
+    split = "val" if _only_validated(folder) else "test"
+    files = {name: folder.evidence(name, split) for name in EVIDENCE_FILES}
+    metrics, receipt, predictions = files.values()
+    missing = [] if folder.config.is_file() else [folder.config.name]
+    missing += [name for name in EVIDENCE_FILES if not folder.evidence(name).is_file()]
+    return Run(
+        folder=folder,
+        split=split,
+        config=config,
+        config_text=text,
+        metrics=attempt(metrics, lambda: folder.load_metrics(split), {}),
+        receipt=attempt(receipt, lambda: folder.load_receipt(split), {}),
+        predictions=attempt(predictions, lambda: folder.load_predictions(split), None),
+        log=read_log(folder.path),
+        missing=tuple(missing),
+        damaged=tuple(dict.fromkeys(damaged)),
+    )
+
+
+def _only_validated(folder: RunFolder) -> bool:
+    return not folder.metrics.is_file() and folder.evidence("metrics.json", "val").is_file()
+
+
+def pretty_json(values: dict[str, Any]) -> str:
+    """Write a mapping for people to read."""
+    return json.dumps(values, indent=2, ensure_ascii=False)

@@ -1,0 +1,189 @@
+"""ECG on millimetre paper: 25 mm/s and 10 mm/mV, as a cardiologist reads it.
+
+A strip is laid out here in millimetres and drawn by the template `strip.svg.j2`: vector drawing of
+a few ten kilobytes, sharp in print and true to scale.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pahcl.signals.leads import STANDARD_12
+from pahcl.signals.recording import Recording
+from pahcl.signals.repair import repair
+from pahcl.signals.resample import resample
+from pahcl.signals.units import unit_factor
+
+Array = npt.NDArray[np.float64]
+
+MM_PER_SECOND = 25.0
+MM_PER_MILLIVOLT = 10.0
+MOST_SECONDS = 10.0
+"""What a page of paper holds; a longer record shows its middle, where a centre crop lies."""
+
+SHORTEST_FOR_COLUMNS = 6.0
+"""Seconds below which four columns would show less than one and a half seconds each."""
+
+DRAWN_FS = 250.0
+"""Samples a second that are drawn: ten a millimetre, finer than a printed line."""
+
+STEP_MM = 0.02
+"""Height of a step of the drawn line in mm; 2 µV."""
+
+MARGIN_MM = 5.0
+PULSE_MM = 10.0
+"""Room at the left for the calibration pulse."""
+
+RHYTHM_LEAD = "II"
+COLUMNS = (STANDARD_12[:3], STANDARD_12[3:6], STANDARD_12[6:9], STANDARD_12[9:])
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Hold one lead's line.
+
+    Args:
+        lead: Name written at its beginning.
+        x: Left end in mm.
+        y: Baseline in mm from the top.
+        path: SVG path in samples and steps of `STEP_MM`.
+    """
+
+    lead: str
+    x: float
+    y: float
+    path: str
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Hold a sheet of paper.
+
+    Args:
+        width: In mm.
+        height: In mm.
+        traces: The lines.
+        pulses: Baselines in mm of the rows, each with a calibration pulse at its left.
+        mm_per_sample: Horizontal scale of the paths.
+        seconds: Duration shown.
+        note: What a reader must know: that the record is longer, or that samples were missing.
+    """
+
+    width: float
+    height: float
+    traces: tuple[Trace, ...]
+    pulses: tuple[float, ...]
+    mm_per_sample: float
+    seconds: float
+    note: str
+
+    @property
+    def step(self) -> float:
+        """Give the height of a step of the paths in mm."""
+        return STEP_MM
+
+
+def lay_out(recording: Recording) -> Strip:
+    """Lay a recording out on paper.
+
+    Twelve leads stand in three rows of four columns over a rhythm strip of lead II, each column a
+    quarter of the time, as printed by an electrocardiograph; other leads, and short records, stand
+    one below the other over the whole time. Each lead is shifted so that its median lies on its
+    baseline.
+
+    Args:
+        recording: Record in a unit of voltage.
+
+    Raises:
+        SpecError: The unit is none of voltage.
+    """
+    signal, fs, notes = _prepare(recording)
+    seconds = signal.shape[1] / fs
+    leads = recording.leads
+    twelve = set(STANDARD_12) <= set(leads) and seconds >= SHORTEST_FOR_COLUMNS
+    row_leads = _rows_of_columns() if twelve else [[(lead, 0.0, 1.0)] for lead in leads]
+    rows = [[(lead, a, b, signal[leads.index(lead)]) for lead, a, b in row] for row in row_leads]
+    width_of_time = seconds * MM_PER_SECOND
+    traces: list[Trace] = []
+    pulses: list[float] = []
+    bottom = MARGIN_MM
+    for row in rows:
+        pieces = [(lead, a, _cut(values, a, b)) for lead, a, b, values in row]
+        up, down = _reach([values for _, _, values in pieces])
+        baseline = _snap(bottom + up)
+        pulses.append(baseline)
+        for lead, begin, values in pieces:
+            x = MARGIN_MM + PULSE_MM + _first(begin, signal.shape[1]) * MM_PER_SECOND / fs
+            traces.append(Trace(lead, round(x, 3), baseline, _path(values)))
+        bottom = baseline + down
+    return Strip(
+        width=_snap(2 * MARGIN_MM + PULSE_MM + width_of_time),
+        height=_snap(bottom + MARGIN_MM),
+        traces=tuple(traces),
+        pulses=tuple(pulses),
+        mm_per_sample=MM_PER_SECOND / fs,
+        seconds=seconds,
+        note="; ".join(notes),
+    )
+
+
+def _rows_of_columns() -> list[list[tuple[str, float, float]]]:
+    rows = [
+        [(COLUMNS[column][row], column / 4, (column + 1) / 4) for column in range(4)]
+        for row in range(3)
+    ]
+    return [*rows, [(RHYTHM_LEAD, 0.0, 1.0)]]
+
+
+def _prepare(recording: Recording) -> tuple[Array, float, list[str]]:
+    """Bring a signal to mV, to the time that is shown, and to the rate that is drawn."""
+    notes = []
+    factor = unit_factor(recording.unit, "mV")
+    signal, missing = repair(recording.signal)
+    fs = float(recording.fs)
+    if missing.any():
+        notes.append(f"{int(missing.sum())} missing samples were interpolated")
+    shown = round(MOST_SECONDS * fs)
+    length = signal.shape[1]
+    if length > round(1.05 * shown):
+        begin = (length - shown) // 2
+        signal = signal[:, begin : begin + shown]
+        notes.append(f"the middle {MOST_SECONDS:g} s of {length / fs:.1f} s are shown")
+    if fs > DRAWN_FS:
+        signal, fs = resample(signal, fs, DRAWN_FS), DRAWN_FS
+    volts = np.asarray(signal, dtype=np.float64) * factor
+    return volts - np.median(volts, axis=1, keepdims=True), fs, notes
+
+
+def _first(share: float, length: int) -> int:
+    return round(share * length)
+
+
+def _cut(values: Array, begin: float, end: float) -> Array:
+    return values[_first(begin, len(values)) : _first(end, len(values))]
+
+
+def _reach(pieces: list[Array]) -> tuple[float, float]:
+    """Choose the room above and below a row's baseline in mm: never cramped, never wasted."""
+    highest = max((float(values.max(initial=0)) for values in pieces), default=0.0)
+    lowest = min((float(values.min(initial=0)) for values in pieces), default=0.0)
+    up = float(np.clip(highest * MM_PER_MILLIVOLT + 2, 13, 30))
+    down = float(np.clip(-lowest * MM_PER_MILLIVOLT + 2, 7, 25))
+    return up, down
+
+
+def _snap(value: float) -> float:
+    """Round up to a whole large square, so that every baseline lies on the grid."""
+    return float(np.ceil(round(value / 5, 6)) * 5)
+
+
+def _path(values: Array) -> str:
+    """Write a line as relative moves: one sample to the right, so many steps up or down."""
+    if not len(values):
+        return ""
+    steps = np.round(-values * MM_PER_MILLIVOLT / STEP_MM).astype(int)
+    moves = " ".join(f"1 {move}" for move in np.diff(steps).tolist()).replace(" -", "-")
+    return f"M0 {steps[0]}" + (f"l{moves}" if moves else "")
