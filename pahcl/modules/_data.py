@@ -1,0 +1,41 @@
+"""What a method asks of a data module."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, cast
+
+from torch import Tensor
+
+from pahcl.errors import UsageError
+from pahcl.signals.spec import SignalSpec
+from pahcl.task import Task
+
+
+class LabelledData(Protocol):
+    """Name what a data module offers after its `setup`."""
+
+    task: Task
+    spec: SignalSpec
+    class_weights: Tensor | None
+    label_statistics: dict[str, Any]
+
+
+def labelled_data(trainer: object) -> LabelledData:
+    """Find the trainer's data module.
+
+    Raises:
+        UsageError: There is none, or it lacks what a method reads.
+    """
+    data = getattr(trainer, "datamodule", None)
+    if data is None:
+        raise UsageError(
+            "The method reads task and input contract from a data module: give the trainer "
+            "`datamodule=`, not bare data loaders."
+        )
+    wanted = ("task", "spec", "class_weights", "label_statistics")
+    missing = [name for name in wanted if not hasattr(data, name)]
+    if missing:
+        raise UsageError(
+            f"{type(data).__name__} lacks {', '.join(missing)}; a data module sets them in `setup`."
+        )
+    return cast("LabelledData", data)

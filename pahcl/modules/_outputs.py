@@ -1,0 +1,76 @@
+"""What an evaluation epoch collects, record by record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, distributed
+
+
+@dataclass(frozen=True)
+class Collected:
+    """Hold an epoch's outputs, each record once, in the order of the record ids.
+
+    Args:
+        record_ids: `[N]`.
+        subject_ids: `[N]`.
+        outputs: `[N, K]` float32, what the head put out.
+        target: As in a batch, `[N]` or `[N, K]`.
+    """
+
+    record_ids: list[str]
+    subject_ids: list[str]
+    outputs: Tensor
+    target: Tensor
+
+
+class Outputs:
+    """Collect the outputs of an epoch on the CPU."""
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._record_ids: list[str] = []
+        self._subject_ids: list[str] = []
+        self._outputs: list[npt.NDArray[Any]] = []
+        self._targets: list[npt.NDArray[Any]] = []
+
+    def add(self, batch: dict[str, Any], outputs: Tensor) -> None:
+        """Keep the outputs `[B, K]` of one batch."""
+        self._record_ids += batch["record_id"]
+        self._subject_ids += batch["subject_id"]
+        self._outputs.append(outputs.detach().float().cpu().numpy())
+        self._targets.append(batch["target"].cpu().numpy())
+
+    def gather(self) -> Collected | None:
+        """Bring the outputs of all processes together and forget them.
+
+        A distributed sampler repeats records until every process has equally many; each record is
+        kept once. The order is that of the ids, so that it is the same for any number of processes.
+
+        Returns:
+            The epoch's outputs, None where there was no batch anywhere.
+        """
+        mine = (self._record_ids, self._subject_ids, self._outputs, self._targets)
+        parts = [mine]
+        if distributed.is_available() and distributed.is_initialized():
+            parts = [mine] * distributed.get_world_size()
+            distributed.all_gather_object(parts, mine)
+        self.clear()
+        if not any(part[2] for part in parts):
+            return None
+        record_ids = np.array([name for part in parts for name in part[0]], dtype=object)
+        subject_ids = [name for part in parts for name in part[1]]
+        _, first = np.unique(record_ids.astype(str), return_index=True)
+        return Collected(
+            [str(record_ids[i]) for i in first],
+            [str(subject_ids[i]) for i in first],
+            torch.from_numpy(np.concatenate([x for part in parts for x in part[2]])[first]),
+            torch.from_numpy(np.concatenate([x for part in parts for x in part[3]])[first]),
+        )
