@@ -29,7 +29,7 @@ from pahcl.store.manifest import (
 from pahcl.store.plan import PARTS, PLAN, Plan, Recipe
 from pahcl.store.shards import part_paths, read_marker
 
-_GROUP_ROWS = 16_384
+_GROUP_ROWS = 4_096
 """Rows of one Parquet row group: few enough to bound memory, enough to keep the footer small."""
 
 

@@ -18,8 +18,11 @@ from pahcl.signals import Pad, Recording, SignalSpec, window_bounds
 from pahcl.store.manifest import SHARDS, TABLE, Manifest, read_manifest
 from pahcl.store.maps import ShardMaps
 from pahcl.store.quantise import dequantise
+from pahcl.store.shards import LAYOUT_FIELDS
 
 Integers = npt.NDArray[np.int64]
+
+_COLUMNS = frozenset({"record_id", "subject_id", *(field.name for field in LAYOUT_FIELDS)})
 
 
 class Gathered(NamedTuple):
@@ -94,14 +97,13 @@ class SignalStore:
     @cached_property
     def table(self) -> pd.DataFrame:
         """Hold one row per record, in the order of the store; scales are in `scales`."""
-        columns = [name for name in self._schema.names if name != "scale"]
-        return self._read_columns(columns)
+        return cast("pd.DataFrame", self._read_table(None).to_pandas())
 
     @cached_property
     def layout(self) -> Layout:
         """Hold where each record lies."""
         names = ["shard", "offset", "length", "scale"]
-        columns = pq.read_table(self.path / TABLE, columns=names)
+        columns = self._read_table(names)
         scale = columns["scale"].combine_chunks()
         flat = (scale.flatten() if isinstance(scale, pa.Array) else scale).to_numpy()
         leads = len(self.spec.leads)
@@ -188,14 +190,29 @@ class SignalStore:
     @cached_property
     def _ids(self) -> pd.DataFrame:
         names = ["record_id", "subject_id", "source_sha256"]
-        return self._read_columns(names)
+        return cast("pd.DataFrame", self._read_table(names).to_pandas())
 
-    def _read_columns(self, names: list[str]) -> pd.DataFrame:
-        return cast("pd.DataFrame", pq.read_table(self.path / TABLE, columns=names).to_pandas())
+    def _read_table(self, names: list[str] | None) -> pa.Table:
+        """Read columns of the table by name; None leaves out the scales, which `layout` holds.
 
-    @cached_property
-    def _schema(self) -> pa.Schema:
-        return pq.read_schema(self.path / TABLE)
+        Raises:
+            StoreError: The file cannot be read, or lacks a column.
+        """
+        try:
+            with pq.ParquetFile(self.path / TABLE) as file:
+                there = file.schema_arrow.names
+                table = file.read(names or [name for name in there if name != "scale"])
+        except (pa.ArrowException, OSError) as error:
+            raise StoreError(
+                f"{self.path / TABLE} cannot be read ({error}): the store is damaged. Delete "
+                f"{self.path} and run `pahcl prepare` again."
+            ) from error
+        if missing := _COLUMNS.difference(there):
+            raise StoreError(
+                f"{self.path / TABLE} lacks the column(s) {', '.join(sorted(missing))}: the store "
+                f"is damaged. Delete {self.path} and run `pahcl prepare` again."
+            )
+        return table
 
     @cached_property
     def _maps(self) -> ShardMaps:

@@ -86,25 +86,24 @@ def write_store(
 ) -> Manifest | None:
     """Write one corpus at one rate, or go on where an earlier call was stopped.
 
-    The bytes depend on the index, the records and the options alone: not on the number of workers,
-    on clocks, hosts, or on what was killed and when. A store that is complete already is returned
-    at once.
+    The bytes depend on index, records and options alone: not on workers, clocks, hosts, or on what
+    was killed and when. A store that is complete already is returned at once.
 
     Args:
         out: The store's folder: new, empty, or begun with the same question.
         index: What the data set holds.
         read: Reads one row of `index.table` (a dict) into a `Recording`; picklable. It raises
             `RecordError` for a record that cannot be used; errors of the libraries that it calls
-            (OSError, ValueError, LookupError, EOFError) reject the record as well.
+            (OSError, ValueError, LookupError, EOFError) reject it as well.
         dataset: Name of the data set.
         dataset_version: The publisher's version.
         modality: `ecg` or `pcg`.
         fs: Rate of the store in Hz; records at another rate are resampled.
         leads: Names of the leads that every record is brought to.
         unit: Physical unit that every record is brought to.
-        filter: Zero-phase filter that is applied once, before packing.
-        workers: Processes that write shards; 1 writes in this process.
-        shard_records: Rows of the index that go into one shard.
+        filter: Zero-phase filter, applied once.
+        workers: Processes; 1 writes in this one.
+        shard_records: Rows of the index in one shard.
         shard: `(i, n)`: write only every n-th shard from the i-th on, i in 0 … n - 1, so that n
             processes or machines share the work; then call `merge`.
         progress: Whether to show a progress bar where the error stream is a terminal.
@@ -119,12 +118,7 @@ def write_store(
         DataError: The index cannot be used, or not one record could be kept.
         UsageError: An option is impossible.
     """
-    taken = sorted(OWN_COLUMNS & set(index.table.columns))
-    if taken:
-        raise DataError(
-            f"The index of {dataset} has the column(s) {', '.join(taken)}, which the store writes "
-            "itself; rename them."
-        )
+    _require_question(index, dataset, fs, leads)
     spec = SignalSpec(modality, float(fs), None, tuple(leads), unit, filter)
     recipe = Recipe(
         dataset, dataset_version, spec, shard_records, plain_config(config), digest_index(index)
@@ -186,7 +180,7 @@ def _write(
     agree_on_plan(out, plan)
     first, step = shard or (0, 1)
     mine = range(first, plan.shards, step)
-    todo = [number for number in mine if read_marker(out, number) is None]
+    left = [number for number in mine if read_marker(out, number) is None]
     size = work.recipe.shard_records
     rows = {number: len(table.iloc[number * size : (number + 1) * size]) for number in mine}
     jobs = (
@@ -199,10 +193,10 @@ def _write(
             conversion=work.conversion,
             measure_quality=work.measure_quality,
         )
-        for number in todo
+        for number in left
     )
-    with _Bar(progress, work.recipe.dataset, rows, todo) as bar:
-        for number in write_all(jobs, len(todo), workers, work.read):
+    with _Bar(progress, work.recipe.dataset, rows, left) as bar:
+        for number in write_all(jobs, len(left), workers, work.read):
             bar.advance(rows[number])
     return finish(out, plan) if shard is None else None
 
@@ -242,7 +236,8 @@ def _make_plan(work: Work) -> tuple[pd.DataFrame, Plan]:
         Rejection(file, record_id, "the index lists this record_id again; the first is kept")
         for file, record_id in table.loc[again, ["file", "record_id"]].itertuples(index=False)
     ]
-    table = table[~again].reset_index(drop=True)
+    if duplicates:  # a copy of a large table only where it must be
+        table = table[~again].reset_index(drop=True)
     if table.empty:
         raise DataError(
             f"The index of {work.recipe.dataset} lists no usable record ({index.found} found). "
@@ -259,6 +254,20 @@ def _make_plan(work: Work) -> tuple[pd.DataFrame, Plan]:
 
 
 _CATEGORICAL = pd.CategoricalDtype
+
+
+def _require_question(index: Index, dataset: str, fs: float, leads: tuple[str, ...]) -> None:
+    """Refuse what no store can answer, before anything is written."""
+    taken = sorted(OWN_COLUMNS & set(index.table.columns))
+    if taken:
+        raise DataError(
+            f"The index of {dataset} has the column(s) {', '.join(taken)}, which the store writes "
+            "itself; rename them."
+        )
+    if not 0 < fs < float("inf"):
+        raise UsageError(f"`fs` must be a positive rate in Hz, got {fs}.")
+    if not leads or len(set(leads)) < len(leads):
+        raise UsageError(f"`leads` must name each lead of the store once, got {leads}.")
 
 
 def _require_options(shard_records: int, workers: int, shard: tuple[int, int] | None) -> None:
@@ -296,12 +305,12 @@ class _Bar:
         progress: Whether to show anything.
         name: What is written.
         rows: Records of each shard.
-        todo: Shards that have still to be written.
+        left: Shards that have still to be written.
     """
 
-    def __init__(self, progress: bool, name: str, rows: Mapping[int, int], todo: list[int]) -> None:
+    def __init__(self, progress: bool, name: str, rows: Mapping[int, int], left: list[int]) -> None:
         console = Console(stderr=True)
-        self._left = sum(rows[number] for number in todo)
+        self._left = sum(rows[number] for number in left)
         self._done = 0
         self._began = time.monotonic()
         self._progress = Progress(

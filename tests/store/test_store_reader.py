@@ -203,6 +203,21 @@ def test_a_table_that_points_outside_its_shard_is_refused(broken, column, value)
         SignalStore(broken).gather([0], 10)
 
 
+@pytest.mark.parametrize("column", ["digest", "scale"])
+def test_a_table_that_lacks_a_column_is_refused(broken, column):
+    path = broken / "records.parquet"
+    pq.write_table(pq.read_table(path).drop_columns([column]), path)
+    with pytest.raises(StoreError, match=f"lacks the column.*{column}"):
+        SignalStore(broken).read(0)
+
+
+def test_a_table_that_is_not_parquet_is_refused(broken):
+    path = broken / "records.parquet"
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(StoreError, match="cannot be read"):
+        _ = SignalStore(broken).table
+
+
 def test_a_table_of_another_length_is_refused(broken):
     path = broken / "records.parquet"
     pq.write_table(pq.read_table(path).slice(0, 3), path)

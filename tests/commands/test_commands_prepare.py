@@ -1,0 +1,192 @@
+"""The verbs `prepare` and `doctor` through the door."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pahcl.cli import main
+from pahcl.commands import prepare as command
+from pahcl.errors import RecordError, UsageError
+from pahcl.signals import Recording
+from pahcl.store import Index, Rejection, SignalStore, write_store
+
+
+class FakeDataModule:
+    """A data set of ten records, of which one is damaged and one is not there."""
+
+    folder = "fake"
+
+    @staticmethod
+    def read(row):
+        number = int(row["record_id"])
+        if number == 3:
+            raise RecordError("the file [r3] is truncated")
+        rng = np.random.default_rng(number)
+        signal = (rng.integers(-500, 500, (2, 40 + number)) / 200).astype(np.float32)
+        if number == 4:
+            signal[1, 5] = np.nan
+        step = np.full(2, 1 / 200)
+        return Recording(signal, 100, ("I", "II"), "mV", row["record_id"], row["subject_id"], step)
+
+    @classmethod
+    def prepare(cls, root, out, fs=None, workers=1, shard=None, progress=True, shard_records=3):
+        ids = [str(number) for number in range(10)]
+        table = pd.DataFrame({"record_id": ids, "subject_id": ids, "file": ids})
+        table["fold"] = 1
+        return write_store(
+            out,
+            Index(table, [Rejection("a.dat", "a", "there is no such file")], {"age missing": 2}),
+            cls.read,
+            dataset="fake",
+            dataset_version="1.0",
+            modality="ecg",
+            fs=fs or 100,
+            leads=("I", "II"),
+            unit="mV",
+            workers=workers,
+            shard=shard,
+            shard_records=shard_records,
+            progress=progress,
+        )
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    monkeypatch.setattr(command, "find_data_module", lambda name: FakeDataModule)
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+@pytest.mark.usefixtures("fake")
+def test_prepare_accounts_for_every_record(tmp_path, capsys):
+    out, facts = tmp_path / "store", tmp_path / "facts.json"
+    line = ["prepare", "fake", "--out", str(out), "--workers", "1", "--json", str(facts)]
+    assert main(line) == 0
+    said = capsys.readouterr().out
+    for words in (
+        "found.*11",
+        "kept.*9",
+        "rejected.*2",
+        "age missing.*2",
+        "quality: nan.*1 records",
+        r"the file \[r3\] is truncated.*3",
+        "MB/s",
+    ):
+        assert re.search(words, said), words
+    found = json.loads(facts.read_text())
+    assert found["counts"] == {"found": 11, "kept": 9, "rejected": 2}
+    assert found["rejected"][0] == {
+        "file": "a.dat",
+        "record_id": "a",
+        "reason": "there is no such file",
+    }
+    assert found["notes"] == {"age missing": 2}
+    assert found["quality"]["nan"] == {"records": 1, "leads": 1}
+    assert found["digest"] == SignalStore(out).manifest.digest
+    assert found["bytes"] == sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    assert main(line) == 0
+    assert "complete already" in capsys.readouterr().out
+    assert main([*line, "--fs", "50"]) == 1
+    refused = capsys.readouterr().err
+    assert "fs: 100.0, not 50.0" in refused
+    assert "Traceback" not in refused
+
+
+@pytest.mark.usefixtures("fake")
+def test_shares_are_written_apart_and_merged(tmp_path, capsys):
+    out = str(tmp_path / "store")
+    line = ["prepare", "fake", "--out", out]
+    assert main([*line, "--merge"]) == 1
+    assert "nothing to merge" in capsys.readouterr().err
+    assert main([*line, "--shard", "1/2"]) == 0
+    assert "--merge" in capsys.readouterr().out
+    assert main([*line, "--merge"]) == 1
+    assert "00000, 00002" in capsys.readouterr().err
+    assert main([*line, "--shard", "0/2"]) == 0
+    assert main([*line, "--merge"]) == 0
+    assert main(["prepare", "fake", "--out", str(tmp_path / "whole")]) == 0
+    assert SignalStore(out).manifest == SignalStore(tmp_path / "whole").manifest
+
+
+@pytest.mark.usefixtures("fake")
+@pytest.mark.parametrize("text", ["2/2", "0/0", "1", "a/b", "-1/2", "1/2/3", "1/"])
+def test_a_share_that_cannot_be_is_refused(text, tmp_path, capsys):
+    with pytest.raises(UsageError, match="--shard"):
+        command.parse_shard(text)
+    line = ["prepare", "fake", "--out", str(tmp_path / "store"), f"--shard={text}"]
+    assert main(line) == 2
+    assert "--shard" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("fake")
+def test_share_and_merge_exclude_each_other(tmp_path, capsys):
+    line = ["prepare", "fake", "--out", str(tmp_path / "store"), "--shard", "0/2", "--merge"]
+    assert main(line) == 2
+    assert "not both" in capsys.readouterr().err
+
+
+def test_a_mistyped_data_set_and_a_missing_root_are_refused(tmp_path, capsys):
+    out = str(tmp_path / "store")
+    assert main(["prepare", "ptbx", "--out", out]) == 2
+    assert "ptbxl" in capsys.readouterr().err
+    assert main(["prepare", "ptbxl", "--root", str(tmp_path / "none"), "--out", out]) != 0
+    assert "--root" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("dataset", "folder"), [("ptbxl", "ptb-xl"), ("code15", "code15")])
+def test_a_corpus_of_the_publisher_is_packed_and_sound(
+    dataset, folder, corpora, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv("PAHCL_DATA", str(corpora))
+    out, facts = tmp_path / "store", tmp_path / "facts.json"
+    line = ["prepare", dataset, "--out", str(out), "--workers", "1", "--json", str(facts)]
+    assert main([*line, "--shard-records", "40"]) == 0
+    counts = json.loads(facts.read_text())["counts"]
+    assert counts["found"] == counts["kept"] + counts["rejected"]
+    assert counts["kept"] >= 80
+    assert len(list((out / "shards").iterdir())) >= 2
+    capsys.readouterr()
+    assert main(["doctor", str(out), "--json", str(facts)]) in {0, 1}
+    kinds = {finding["kind"] for finding in json.loads(facts.read_text())["findings"]}
+    assert kinds <= {"duplicate content", "subject in several folds"}
+
+
+@pytest.fixture
+def store(tmp_path):
+    FakeDataModule.prepare(None, tmp_path / "store", progress=False)
+    return tmp_path / "store"
+
+
+def test_doctor_finds_nothing_in_a_sound_store(store, tmp_path, capsys):
+    facts = tmp_path / "facts.json"
+    assert main(["doctor", str(store), "--json", str(facts)]) == 0
+    assert "sound" in capsys.readouterr().out
+    assert json.loads(facts.read_text())["findings"] == []
+
+
+def test_doctor_names_a_damaged_record(store, tmp_path, capsys):
+    path = store / "shards" / "00001.bin"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    facts = tmp_path / "facts.json"
+    assert main(["doctor", str(store), "--json", str(facts)]) == 1
+    assert "finding(s)" in capsys.readouterr().out
+    findings = json.loads(facts.read_text())["findings"]
+    assert [item["kind"] for item in findings] == ["checksum", "damaged record"]
+    assert findings[1]["where"] == "5"
+
+
+def test_doctor_finds_that_a_store_is_incomplete(store, capsys):
+    (store / "manifest.json").unlink()
+    assert main(["doctor", str(store)]) == 1
+    assert "cannot be read" in capsys.readouterr().out
+
+
+def test_doctor_wants_something_to_look_at(tmp_path, capsys):
+    assert main(["doctor", str(tmp_path / "none")]) == 2
+    assert "no folder" in capsys.readouterr().err
