@@ -7,7 +7,7 @@ from typing import Any, Self
 import pandas as pd
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor
+from torch import Tensor, distributed
 
 from pahcl.encoders.base import Encoder
 from pahcl.encoders.heads import Head, LinearHead
@@ -209,6 +209,12 @@ class Supervised(LightningModule):
         self.log_dict(shared, sync_dist=self.trainer.world_size > 1)
         if not trying:
             self.predictions = table
+
+    def on_validation_start(self) -> None:
+        """Give every process the running statistics of the first, which the checkpoint keeps."""
+        if distributed.is_available() and distributed.is_initialized():
+            for buffer in self.buffers():
+                distributed.broadcast(buffer, 0)
 
     def on_validation_epoch_end(self) -> None:
         """Choose the thresholds and score the validation split."""
