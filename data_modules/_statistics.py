@@ -88,8 +88,8 @@ def describe_splits(
 
     Returns:
         For each split its size, a digest of its records in any order, the records of each class,
-        and how many of them hold the same samples as a training record. Publishers ship some
-        recordings twice, under two patients: no split by subject can part these.
+        and how many of them hold the same samples as a training record: where a publisher has
+        given one recording to two patients, no split by subject parts it.
     """
     trained = set(table["digest"].iloc[rows["train"]])
     found = {}

@@ -18,7 +18,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from data_modules._dataset import Batch, BatchDataset, EpochSampler, Window, as_is
+from data_modules._dataset import Batch, BatchDataset, BatchLoader, EpochSampler, Window, as_is
 from data_modules._splits import (
     SPLITS,
     fraction_of_subjects,
@@ -43,6 +43,7 @@ from pahcl.signals import STANDARD_12, ToSignal, canonical_lead
 from pahcl.signals.recording import Recording
 from pahcl.signals.spec import Filter, Modality, Normalisation, Pad, SignalSpec
 from pahcl.store import Index, Manifest, SignalStore, write_store
+from pahcl.store.writer import SHARD_RECORDS
 from pahcl.task import Task
 
 log = logging.getLogger(__name__)
@@ -228,6 +229,7 @@ class SignalDataModule(LightningDataModule):
         workers: int = 1,
         shard: tuple[int, int] | None = None,
         progress: bool = True,
+        shard_records: int = SHARD_RECORDS,
         **options: Any,
     ) -> Manifest | None:
         """Pack the publisher's records into a store.
@@ -239,6 +241,7 @@ class SignalDataModule(LightningDataModule):
             workers: Processes that read and pack.
             shard: (i, n) packs the i-th of n parts alone; `pahcl.store.merge` finishes the store.
             progress: Show a progress bar.
+            shard_records: Records in one file of the store.
             options: What the data set's `index` takes besides.
 
         Returns:
@@ -269,6 +272,7 @@ class SignalDataModule(LightningDataModule):
             workers=workers,
             shard=shard,
             progress=progress,
+            shard_records=shard_records,
             config=options,
         )
 
@@ -356,7 +360,7 @@ class SignalDataModule(LightningDataModule):
             world_size=trainer.world_size if trainer else 1,
             rank=trainer.global_rank if trainer else 0,
         )
-        return DataLoader(
+        return BatchLoader(
             dataset,
             batch_size=self.batch_size,
             sampler=sampler,
