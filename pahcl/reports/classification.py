@@ -30,6 +30,9 @@ from pahcl.task import Task
 
 Array = npt.NDArray[np.float64]
 
+MOST_WRITTEN = 24
+"""Classes of a confusion matrix beyond which its cells are too small to write into."""
+
 GRAIN = 1000
 """Steps of an axis that a curve can be told apart in; finer points are dropped."""
 
@@ -258,7 +261,7 @@ def confusion_matrix(task: Task, predictions: pd.DataFrame) -> Figure:
     np.add.at(cells, (truth, said), 1)
     inches = min(2.0 + 0.75 * size, FULL_WIDTH)
     figure, (axis,) = panels(1, width=inches + 0.8, height=inches * 0.85)
-    _matrix(axis, cells, [shorten(name, 14) for name in task.classes])
+    _matrix(axis, cells, [shorten(name, 20) for name in task.classes])
     return figure
 
 
@@ -272,6 +275,8 @@ def _matrix(axis: Axes, cells: npt.NDArray[np.int64], names: Sequence[str]) -> N
         for j in range(size):
             # One colour with the share as its opacity reads alike on light and dark pages.
             axis.add_patch(_cell(j, i, float(shares[i, j])))
+            if size > MOST_WRITTEN:
+                continue
             share = f"{shares[i, j] * 100:.0f} %" if totals[i, 0] else "–"
             axis.text(
                 j, i, f"{cells[i, j]:,}", ha="center", va="bottom", fontsize=7 if small else 9

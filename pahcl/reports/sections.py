@@ -129,7 +129,7 @@ def _predictions(run: Run, task: Task) -> list[Section]:
         else ""
     )
     return [
-        _ranking(main, note),
+        _ranking(task, main, note),
         _decisions(run, task, main, scores, note),
         _calibration(run, task, main, note),
     ]
@@ -139,7 +139,10 @@ def _names(scores: Sequence[ClassScores]) -> str:
     return listing([one.name for one in scores], 12)
 
 
-def _ranking(main: Sequence[ClassScores], note: str) -> Section:
+def _ranking(task: Task, main: Sequence[ClassScores], note: str) -> Section:
+    dot = "The dot marks the decisions that were taken."
+    if task.kind == "multiclass":
+        dot += " It may lie off the curve, for the likeliest of several classes was taken."
     roc = ", ".join(f"{one.name} {number(one.auroc)}" for one in main)
     prc = ", ".join(f"{one.name} {number(one.auprc)}" for one in main)
     drawn = (
@@ -148,9 +151,8 @@ def _ranking(main: Sequence[ClassScores], note: str) -> Section:
             "roc",
             f"ROC curves. AUROC: {roc}.",
             "ROC: sensitivity against false alarms as the threshold falls. The nearer to the upper "
-            "left corner the better; the dashed diagonal is chance. The dot marks the decisions "
-            "that were taken. With rare findings the curve looks kinder than daily work is: read "
-            "the next one too.",
+            f"left corner the better; the dashed diagonal is chance. {dot} With rare findings the "
+            "curve looks kinder than daily work is: read the next one too.",
         ),
         picture(
             precision_recall_curves(main),
@@ -176,14 +178,14 @@ def _decisions(
         alt = f"Confusion tables of {_names(main)}."
     caption = (
         "Confusion: rows are the truth, columns what was decided. Each cell holds the number of "
-        "records and its share of the row; the darker, the larger the share. Right decisions lie "
-        "on the diagonal from the upper left."
+        "records and its share of the row; the stronger the colour, the larger the share. Right "
+        "decisions lie on the diagonal from the upper left."
     )
     tables: tuple[Table, ...] = ()
     if run.thresholds():
         tables = (threshold_table(run, scores),)
     elif task.kind == "multiclass":
-        note = f"Decided is the most probable class; there are no thresholds. {note}".strip()
+        note = "Decided is the most probable class; there are no thresholds."
     drawn = (picture(figure, "confusion", alt, caption),)
     return Section("decisions", "What does it decide?", drawn, tables, note)
 

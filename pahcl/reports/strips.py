@@ -155,7 +155,9 @@ def _prepare(recording: Recording) -> tuple[Array, float, list[str]]:
     if fs > DRAWN_FS:
         signal, fs = resample(signal, fs, DRAWN_FS), DRAWN_FS
     volts = np.asarray(signal, dtype=np.float64) * factor
-    return volts - np.median(volts, axis=1, keepdims=True), fs, notes
+    if volts.shape[1]:
+        volts -= np.median(volts, axis=1, keepdims=True)
+    return volts, fs, notes
 
 
 def _first(share: float, length: int) -> int:

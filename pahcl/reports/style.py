@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
 import matplotlib.style as mpl_style
+from cycler import cycler
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -50,6 +51,7 @@ _STYLE = {
     "axes.labelcolor": INK,
     "axes.labelsize": 9,
     "axes.linewidth": 0.7,
+    "axes.prop_cycle": cycler(color=PALETTE),
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlelocation": "left",

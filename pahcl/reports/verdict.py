@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pahcl.evaluation.evidence import verify_evidence
 from pahcl.reports.names import (
     UNITS_OF_TARGET,
     count,
@@ -188,12 +189,17 @@ def _unfinished(run: Run) -> list[str]:
     missing = [name for name in run.missing if run.split == "test" or name == config.name]
     if {"metrics.json", "predictions.parquet"} & set(missing):
         if run.folder.best.is_file():
-            todo = f"Run `pahcl test --config {config}`."
+            step = f"Run `pahcl test --config {config}`."
         else:
-            todo = f"There is no checkpoint yet either: run `pahcl fit --config {config}`."
-        found.append(f"The run is not finished: {listing(missing)} not written yet. {todo}")
+            step = f"There is no checkpoint yet either: run `pahcl fit --config {config}`."
+        found.append(f"The run is not finished: {listing(missing)} not written yet. {step}")
     elif missing:
         found.append(f"{listing(missing)} is missing; the numbers cannot be traced back fully.")
+    if not missing and run.receipt and run.split == "test":
+        found += [
+            f"{text}: it was changed since, or files of two tests were mixed."
+            for text in verify_evidence(run.folder)
+        ]
     last = run.setting("trainer.max_epochs")
     done = run.log.n_epochs if run.log else 0
     stops_early = run.setting("run.patience") is not None

@@ -35,7 +35,9 @@ SAMPLES = 200  # resamples: enough for a page, and quick
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-x))
+    odds: np.ndarray = np.exp(x)
+    share: np.ndarray = odds / (1 + odds)
+    return share
 
 
 def draw(
@@ -46,7 +48,11 @@ def draw(
         truth = rng.uniform(18, 90, (n, task.num_outputs))
         return truth, 12 + 0.78 * truth + rng.normal(0, 24 / (1 + skill), truth.shape)
     if task.kind == "multiclass":
-        codes = rng.choice(task.num_outputs, n, p=np.r_[0.7, np.full(task.num_outputs - 1, 0.3 / (task.num_outputs - 1))])
+        codes = rng.choice(
+            task.num_outputs,
+            n,
+            p=np.r_[0.7, np.full(task.num_outputs - 1, 0.3 / (task.num_outputs - 1))],
+        )
         logits = rng.normal(0, 1, (n, task.num_outputs)) + skill * np.eye(task.num_outputs)[codes]
         odds = np.exp(logits)
         codes[: n // 50] = -1
@@ -63,7 +69,13 @@ def signal_of(record: int, fs: float, seconds: float = 10.0) -> np.ndarray:
     rng = np.random.default_rng(record)
     time = np.arange(round(fs * seconds)) / fs
     phase = np.cumsum(np.full(len(time), rng.uniform(0.9, 1.6) / fs)) % 1
-    waves = ((0.2, 0.03, 0.12), (0.36, 0.008, -0.1), (0.38, 0.012, 1.1), (0.41, 0.009, -0.2), (0.62, 0.05, 0.28))
+    waves = (
+        (0.2, 0.03, 0.12),
+        (0.36, 0.008, -0.1),
+        (0.38, 0.012, 1.1),
+        (0.41, 0.009, -0.2),
+        (0.62, 0.05, 0.28),
+    )
     beat = sum(a * np.exp(-((phase - c) ** 2) / (2 * w**2)) for c, w, a in waves)
     gains = {"I": 0.7, "II": 1.0, "V1": -0.6, "V2": 0.4, "V3": 0.9, "V4": 1.3, "V5": 1.2, "V6": 0.9}
     leads = {name: gain * beat + rng.normal(0, 0.015, len(time)) for name, gain in gains.items()}
@@ -73,14 +85,14 @@ def signal_of(record: int, fs: float, seconds: float = 10.0) -> np.ndarray:
 
 
 def read_fake(row: Mapping[str, Any]) -> Recording:
-    number = int(str(row["record_id"]).removeprefix("r"))
+    number = int(str(row["record_id"])[-5:])
     return Recording(
         signal_of(number, 100.0), 100.0, STANDARD_12, "mV", row["record_id"], row["subject_id"]
     )
 
 
-def make_store(path: Path, records: int) -> SignalStore:
-    names = [f"r{i:05d}" for i in range(records)]
+def make_store(path: Path, records: int, prefix: str = "r") -> SignalStore:
+    names = [f"{prefix}{i:05d}" for i in range(records)]
     table = pd.DataFrame(
         {
             "record_id": names,
@@ -163,6 +175,7 @@ def fake_run(
     epochs: int = 12,
     tested: bool = True,
     targets: np.ndarray | None = None,
+    prefix: str = "r",
 ) -> Path:
     """Write a run folder; runs of one `draw_seed` share their test records and labels."""
     task = task or TASKS[kind]
@@ -190,7 +203,7 @@ def fake_run(
         noise = rng.normal(0, 0.6, estimate.shape)
         estimate = sigmoid(np.log(estimate / (1 - estimate)) + noise)
     thresholds = choose_thresholds(task, truth, estimate)
-    names = [f"r{i:05d}" for i in range(n)]
+    names = [f"{prefix}{i:05d}" for i in range(n)]
     table = predictions_table(
         task, names, [f"p{i // 2:05d}" for i in range(n)], truth, estimate, thresholds
     )
