@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from pahcl.errors import StoreError
 from pahcl.signals.spec import SignalSpec
@@ -14,6 +18,17 @@ from pahcl.store.manifest import MANIFEST, read_manifest
 def is_complete(path: Path) -> bool:
     """Say whether a folder is a store that says that it is complete."""
     return (path / MANIFEST).is_file()
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Let one process at a time pack or derive below a store's name; the others wait.
+
+    Many runs of a sweep may want the same store at once. The lock ends with its process.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        yield
 
 
 def source_rate(rates: tuple[float, ...], fs: float) -> float:
@@ -103,6 +118,11 @@ def make_store(path: Path, spec: SignalSpec, workers: int) -> None:
     target = derived_path(source, spec)
     if target != source.path:
         derive_store(source, store_contract(spec), target, workers=workers)
+
+
+def is_ready(path: Path, spec: SignalSpec) -> bool:
+    """Say whether the store of a contract is there already."""
+    return is_complete(path) and is_complete(derived_path(SignalStore(path), spec))
 
 
 def open_store(path: Path, spec: SignalSpec) -> SignalStore:

@@ -31,7 +31,9 @@ from data_modules._splits import (
 )
 from data_modules._statistics import class_weights, describe_splits, label_statistics
 from data_modules._stores import (
+    alone,
     is_complete,
+    is_ready,
     make_store,
     open_store,
     require_dataset,
@@ -279,6 +281,12 @@ class SignalDataModule(LightningDataModule):
     def prepare_data(self) -> None:
         """Pack the store if it is missing, and derive from it the one for this contract."""
         source = source_path(self.store_path, self.rates, self.spec.fs)
+        if not is_ready(source, self.spec):
+            with alone(source):
+                self._make_stores(source)
+        require_dataset(SignalStore(source), self.name, self.prepare_options)
+
+    def _make_stores(self, source: Path) -> None:
         if not is_complete(source):
             log.info("Packing %s from %s into %s.", self.title, self.root, source)
             rate, options = source_rate(self.rates, self.spec.fs), self.prepare_options

@@ -30,6 +30,7 @@ from pahcl.commands._run import Run, checkpoint_to_resume, choose_name
 from pahcl.errors import UsageError
 from pahcl.evaluation.run import RunFolder
 from pahcl.modules.callbacks import EpochLine, EvidenceWriter, StepSeed
+from pahcl.modules.checkpoint import read_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +113,7 @@ class Cli(LightningCLI):
                 "RUN/config.yaml` takes the best one of a run that `fit` has made; --ckpt_path "
                 "names another."
             )
+        read_checkpoint(path)  # refuses a damaged or foreign file in words
         self.options.ckpt_path = str(path)
 
     def instantiate_classes(self) -> None:

@@ -48,7 +48,8 @@ class Finetuning(Supervised):
         head: From a vector to the outputs; None takes one linear layer.
         pretrained: Checkpoint whose encoder is carried over. Its input contract must be the data
             module's.
-        load_head: Also carry pooling and head over; the checkpoint must be of the same task.
+        load_head: With `pretrained`, also carry pooling and head over; the checkpoint must be of
+            the same task.
         strategy: Which parts are learned, and how fast; None learns all of them.
         lr: Learning rate of the head, and of the encoder unless the strategy says otherwise.
         weight_decay: Of AdamW.
@@ -85,8 +86,6 @@ class Finetuning(Supervised):
         # Checkpoints describe the objects themselves; hyper-parameters stay plain.
         objects = ["encoder", "pooling", "head", "strategy", "optimizer"]
         self.save_hyperparameters(ignore=objects)
-        if load_head and pretrained is None:
-            raise UsageError("`load_head` takes the head of a checkpoint: set `pretrained` too.")
         if not lr > 0:
             raise UsageError(f"lr must be positive, got {lr}.")
         self.strategy = strategy or Full()

@@ -239,8 +239,6 @@ def test_a_model_for_another_task_or_input_is_refused():
 
 
 def test_wrong_questions_are_answered():
-    with pytest.raises(UsageError, match="pretrained"):
-        small_model(load_head=True)
     with pytest.raises(UsageError, match="lr must be positive"):
         small_model(lr=0.0)
     with pytest.raises(SpecError, match="reads 12 leads, the data module gives 2"):
