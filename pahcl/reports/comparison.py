@@ -21,6 +21,7 @@ from pahcl.reports.names import (
 from pahcl.reports.runs import SCRATCH, Interval, Run
 from pahcl.reports.style import PALETTE
 from pahcl.reports.tables import Cell, Table, metric_cell
+from pahcl.reports.verdict import people_warnings, support_warnings
 from pahcl.task import Task
 
 MOST_METRICS = 4
@@ -159,6 +160,12 @@ def comparison_warnings(compared: Compared) -> list[str]:
     if other and task is not None:
         found.append(f"Not compared, because of another task than {task.name}: {listing(other)}.")
     found += compared.summary.notes
+    if task is not None:
+        tested = [compared.run_of(run.folder) for group in groups for run in group.runs]
+        said = [
+            text for run in tested for text in (*support_warnings(run, task), *people_warnings(run))
+        ]
+        found += dict.fromkeys(said)
     alone = [group for group in groups if len(group.runs) == 1]
     if alone and len(groups) > 1:
         found.append(

@@ -119,7 +119,8 @@ def overlaid_curves(
     axes[1].set_title(f"{metric_title(metric)} on validation")
     for axis in axes:
         _epoch_axis(axis)
-    axes[0].legend(loc="best")
+    handles, names = axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper left", ncols=3)
     return figure
 
 
@@ -159,5 +160,5 @@ def efficiency(
     axis.set_xlim(min(fractions) * 100 / 1.25, max(fractions) * 100 * 1.25)
     axis.set_xlabel("share of the training labels")
     axis.set_ylabel(metric_title(metric) + (f" [{unit}]" if unit else ""))
-    axis.legend(loc="best")
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside upper left", ncols=3)
     return figure

@@ -87,8 +87,9 @@ class Run:
 
     @property
     def strategy(self) -> str:
-        """Name how the weights were carried over; "" where the config does not say."""
-        return self.short_class("model.init_args.strategy") or ""
+        """Name how the weights were learned; "" where there is no config."""
+        # Modules take a strategy of None for learning every weight.
+        return self.short_class("model.init_args.strategy") or ("Full" if self.config else "")
 
     @property
     def pretrained(self) -> str | None:

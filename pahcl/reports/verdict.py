@@ -171,8 +171,7 @@ def warnings(run: Run) -> list[str]:
             "These are numbers of the validation split, on which the checkpoint and the thresholds "
             "were chosen: they flatter. Run `pahcl test` for the test split."
         )
-    found += _regression(run, task) if task.kind == "regression" else _classes(run, task)
-    found += _wide(run, task)
+    found += [*support_warnings(run, task), *_thresholds(run, task), *_wide(run, task)]
     looks = run.receipt.get("times_scored", 1)
     if isinstance(looks, int) and looks > 1 and run.split == "test":
         found.append(
@@ -210,8 +209,12 @@ def _unfinished(run: Run) -> list[str]:
     return found
 
 
-def _classes(run: Run, task: Task) -> list[str]:
-    """Warn of classes with too little to measure."""
+def support_warnings(run: Run, task: Task) -> list[str]:
+    """Warn of classes and outputs with too little to measure in the records that were scored."""
+    if task.kind == "regression":
+        labelled = {name: run.support(name).get("labelled", FEW_POSITIVES) for name in task.classes}
+        thin = [f"{name} ({n})" for name, n in labelled.items() if n < FEW_POSITIVES]
+        return [f"Fewer than {FEW_POSITIVES} labelled records: {listing(thin)}."] if thin else []
     supports = {name: run.support(name) for name in task.classes}
     known = {name: s for name, s in supports.items() if "positives" in s}
     undefined = [n for n, s in known.items() if not s["positives"] or not s.get("negatives", 1)]
@@ -221,7 +224,7 @@ def _classes(run: Run, task: Task) -> list[str]:
     found = []
     if undefined:
         left = len(task.classes) - len(undefined)
-        effect = f"; the macro metrics are means over {left} of {len(task.classes)} classes"
+        effect = f"; the macro AUROC is the mean over {left} of {len(task.classes)} classes"
         found.append(
             f"Not defined, because all records are positive or all are negative: "
             f"{listing(undefined)}{effect if len(task.classes) > 1 else ''}."
@@ -231,24 +234,32 @@ def _classes(run: Run, task: Task) -> list[str]:
             f"Fewer than {FEW_POSITIVES} positive records: {listing(few)}. One record more or less "
             "moves these numbers visibly."
         )
-    by_class = run.counted("val").get("by_class")
-    if isinstance(by_class, dict) and task.kind != "multiclass":
-        rare = [f"{name} ({n})" for name, n in by_class.items() if int(n) < FEW_FOR_THRESHOLD]
-        if rare:
-            found.append(
-                f"Thresholds were chosen on fewer than {FEW_FOR_THRESHOLD} positive validation "
-                f"records: {listing(rare)}. F1, sensitivity and specificity depend on them."
-            )
     return found
 
 
-def _regression(run: Run, task: Task) -> list[str]:
-    thin = [
-        n for n in task.classes if run.support(n).get("labelled", FEW_POSITIVES) < FEW_POSITIVES
-    ]
-    if not thin:
+def _thresholds(run: Run, task: Task) -> list[str]:
+    """Warn of thresholds that were chosen on too few positives."""
+    by_class = run.counted("val").get("by_class")
+    if not isinstance(by_class, dict) or task.kind not in ("binary", "multilabel"):
         return []
-    return [f"Fewer than {FEW_POSITIVES} labelled records: {listing(thin)}."]
+    rare = [f"{name} ({n})" for name, n in by_class.items() if int(n) < FEW_FOR_THRESHOLD]
+    if not rare:
+        return []
+    return [
+        f"Thresholds were chosen on fewer than {FEW_FOR_THRESHOLD} positive validation records: "
+        f"{listing(rare)}. F1, sensitivity and specificity depend on them."
+    ]
+
+
+def people_warnings(run: Run) -> list[str]:
+    """Warn where too few people were scored for a bootstrap over them."""
+    people = run.metrics.get("n_subjects")
+    if not isinstance(people, int) or people >= FEW_PEOPLE:
+        return []
+    return [
+        f"Only {count(people, 'person', 'people')} were scored; intervals drawn from so few are "
+        "narrower than the truth."
+    ]
 
 
 def _wide(run: Run, task: Task) -> list[str]:
@@ -258,12 +269,8 @@ def _wide(run: Run, task: Task) -> list[str]:
         return []
     if not primary.has_ends:
         return ["The primary metric has no interval: too few people to resample."]
-    people = run.metrics.get("n_subjects")
-    if isinstance(people, int) and people < FEW_PEOPLE:
-        return [
-            f"Only {count(people, 'person', 'people')} were scored; intervals drawn from so few "
-            "are narrower than the truth."
-        ]
+    if found := people_warnings(run):
+        return found
     if bounded and primary.width > WIDE:
         return [
             f"The interval is wide ({number(primary.width, 2)}): there are too few test people to "

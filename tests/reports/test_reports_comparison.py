@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fake_runs import fake_run
 from test_reports_page import check
@@ -89,7 +90,23 @@ def test_single_runs_untested_runs_and_other_tasks_are_said(
     assert "Not compared: e/untested" in text
     assert "another task than af" in text
     assert "hold one run alone" in text
+    assert text.count("Fewer than 20 positive records: AF") <= 1
     check(render_comparison([*runs, *more]))
+
+
+def test_few_positives_are_warned_of_once(tmp_path: Path) -> None:
+    target = np.zeros((30, 1))
+    target[:2] = 1
+    paths = [fake_run(tmp_path / f"e/{s}", n=30, seed=s, targets=target) for s in (0, 1)]
+    found = comparison_warnings(compare_runs([load_run(path) for path in paths]))
+    assert (
+        found.count(
+            "Fewer than 20 positive records: AF (2). One record more or less moves these "
+            "numbers visibly."
+        )
+        == 1
+    )
+    assert any("Only 15 people" in text for text in found)
 
 
 def test_runs_without_results_still_have_a_page(tmp_path: Path) -> None:
@@ -106,4 +123,5 @@ def test_runs_of_every_kind_can_be_compared(tmp_path: Path, kind: str) -> None:
         for s, k in ((None, 1.0), ("w.ckpt", 2.0))
         for f in (0.1, 1.0)
     ]
-    check(render_comparison(found))
+    checker = check(render_comparison(found))
+    assert {"groups", "efficiency", "training"} <= set(checker.identifiers)

@@ -120,7 +120,7 @@ def test_few_and_missing_positives_are_warned_of(tmp_path: Path) -> None:
     run = load_run(fake_run(tmp_path / "e/r", "multilabel", 14, targets=target))
     found = " ".join(warnings(run))
     assert "Not defined" in found
-    assert "means over 1 of 6 classes" in found
+    assert "the mean over 1 of 6 classes" in found
     assert "Fewer than 20 positive records: 1dAVb (3)" in found
     assert "Thresholds were chosen on fewer than 20 positive validation records" in found
     assert "Only 7 people" in found
@@ -132,7 +132,9 @@ def test_few_and_missing_positives_are_warned_of(tmp_path: Path) -> None:
 def test_a_class_that_nobody_labelled_does_not_break_the_page(tmp_path: Path) -> None:
     target = np.full((20, 6), np.nan)
     target[:, 0] = np.arange(20) % 2
-    check(render_run(load_run(fake_run(tmp_path / "e/r", "multilabel", 20, targets=target))))
+    page = render_run(load_run(fake_run(tmp_path / "e/r", "multilabel", 20, targets=target)))
+    check(page)
+    assert "no labelled record" in page
 
 
 def test_a_wide_interval_is_warned_of(tmp_path: Path) -> None:
