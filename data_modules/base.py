@@ -184,8 +184,6 @@ class SignalDataModule(LightningDataModule):
                 value = getattr(self, name, None) or getattr(self.spec, name, None)
                 raise UsageError(f"data.init_args.{name} must be {expected}, got {value}.")
 
-    # What a data set says of itself
-
     @classmethod
     @abstractmethod
     def index(cls, root: Path, fs: float) -> Index:
@@ -333,10 +331,7 @@ class SignalDataModule(LightningDataModule):
         whole = None if self.fraction_of == "train" else subjects[known].nunique()
         chosen = fraction_of_subjects(order, self.fraction, whole)
         inside["train"] = train & subjects.isin(chosen).to_numpy()
-        return {
-            name: np.flatnonzero(here if name == "train" else here & known)
-            for name, here in inside.items()
-        }
+        return {name: np.flatnonzero(here & known) for name, here in inside.items()}
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Serve the training split in a new order and with new crops in every epoch."""
@@ -380,13 +375,10 @@ class SignalDataModule(LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Make signal and mask on the device: cast, scale, mask, normalise."""
-        signal, mask = self._to_signal(
-            batch["samples"], batch["scale"], batch["start"], batch["stop"]
-        )
+        shipped = (batch[key] for key in ("samples", "scale", "start", "stop"))
+        signal, mask = self._to_signal(*shipped)
         kept = {key: batch[key] for key in ("target", "record_id", "subject_id")}
         return {"signal": signal, "mask": mask, **kept}
-
-    # Evidence
 
     def data_receipt(self) -> dict[str, Any]:
         """Say which data this was, without paths: digests, counts, and how they were drawn."""
