@@ -350,9 +350,8 @@ class SignalDataModule(LightningDataModule):
         return self._loader(np.flatnonzero((self.splits == self.predict_split).to_numpy()))
 
     def _loader(self, rows: npt.NDArray[np.int64], training: bool = False) -> DataLoader[Batch]:
-        window = Window(
-            self.spec.length or 0, self.pad, self.crop if training else "center", self.seed
-        )
+        crop = self.crop if training else "center"
+        window = Window(self.spec.length or 0, self.pad, crop, self.seed)
         dataset = BatchDataset(self.store, rows, self.targets[rows], window)
         trainer = self.trainer
         sampler = EpochSampler(
@@ -363,6 +362,8 @@ class SignalDataModule(LightningDataModule):
             world_size=trainer.world_size if trainer else 1,
             rank=trainer.global_rank if trainer else 0,
         )
+        if trainer:  # a resumed run's first iterator is made before Lightning calls set_epoch
+            sampler.set_epoch(trainer.fit_loop.epoch_progress.current.processed)
         return BatchLoader(
             dataset,
             batch_size=self.batch_size,

@@ -208,7 +208,8 @@ def _draw_case(
         if rng.random() < _chance(population, code, age, subject.frailty):
             truth.add(code)
     found = _exclude(truth)
-    labels = {code for code in found if rng.random() >= population.missed}
+    # Sorted, for a set of words has another order in every process.
+    labels = {code for code in sorted(found) if rng.random() >= population.missed}
     for code, prevalence in population.prevalence.items():
         if code not in found and rng.random() < population.invented * prevalence:
             labels.add(code)
