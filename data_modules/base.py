@@ -363,7 +363,8 @@ class SignalDataModule(LightningDataModule):
             rank=trainer.global_rank if trainer else 0,
         )
         if trainer:  # a resumed run's first iterator is made before Lightning calls set_epoch
-            sampler.set_epoch(trainer.fit_loop.epoch_progress.current.processed)
+            progress: Any = trainer.fit_loop.epoch_progress.current
+            sampler.set_epoch(progress.processed)
         return BatchLoader(
             dataset,
             batch_size=self.batch_size,
