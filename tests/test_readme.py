@@ -1,0 +1,82 @@
+"""What the README and the docs tell people to type exists."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pahcl import cli
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+
+
+def lines_of(page: Path, word: str) -> list[str]:
+    """Give the commands of a page's bash blocks whose first word is this one."""
+    blocks = re.findall(r"```(?:bash|sh|console)?\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    text = "\n".join(blocks).replace("\\\n", " ")
+    found = []
+    for line in text.splitlines():
+        words = line.split("#")[0].strip().removeprefix("$ ").removeprefix(".venv/bin/")
+        if words.split(" ")[0] == word:
+            found.append(words)
+    return found
+
+
+PAHCL_LINES = sorted({(page, line) for page in PAGES for line in lines_of(page, "pahcl")})
+MAKE_LINES = sorted({(page, line) for page in PAGES for line in lines_of(page, "make")})
+
+
+def test_the_readme_has_commands() -> None:
+    assert len(lines_of(ROOT / "README.md", "make")) >= 4
+    assert len(lines_of(ROOT / "README.md", "pahcl")) >= 6
+
+
+@pytest.mark.parametrize(("page", "line"), MAKE_LINES, ids=lambda value: str(value)[-60:])
+def test_make_lines_have_a_target(page: Path, line: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "MAKEFLAGS"}
+    done = subprocess.run(
+        ["make", "-n", *shlex.split(line)[1:]],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("page", "line"), PAHCL_LINES, ids=lambda value: str(value)[-60:])
+def test_pahcl_lines_have_verb_options_and_configs(
+    page: Path, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verb, *words = shlex.split(line)[1:]
+    for word in words:
+        if word.startswith("configs/"):
+            assert (ROOT / word).is_file(), f"{page.name}: {word} is not there"
+    if verb in cli.TRAINING_VERBS or verb.startswith("-"):
+        return
+    assert verb in cli.command_verbs(), f"{page.name}: no verb {verb}"
+    assert cli.main([verb, "--help"]) == 0
+    helped = capsys.readouterr().out
+    for word in words:
+        if word.startswith("--"):
+            assert word.split("=")[0] in helped, f"{page.name}: {verb} has no {word}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text("utf-8")):
+        if "://" not in target and not target.startswith("mailto:"):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_config_is_named_after_what_make_asks_for() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    for folder in ("pretrain", "finetune", "strategy", "size", "trainer", "protocol"):
+        assert f"configs/{folder}/" in makefile
