@@ -24,6 +24,7 @@ TRAINER ?= cpu
 ARGS ?=
 RECIPE_FILE = $(firstword $(wildcard configs/pretrain/$(RECIPE).yaml configs/pretrain/$(RECIPE)_*.yaml))
 PRETRAINED = runs/pretrain/$(basename $(notdir $(RECIPE_FILE)))$(SUFFIX)/checkpoints/best.ckpt
+PRETRAINED_RECEIPT = $(PRETRAINED:checkpoints/best.ckpt=receipt.json)
 FROM ?= $(PRETRAINED)
 
 # Real data where PAHCL_DATA (or data/) holds both corpora, else simulated ones and a small network.
@@ -45,6 +46,8 @@ SIZE_CONFIG = $(if $(filter paper,$(SIZE)),,--config configs/size/$(SIZE).yaml)
 ENVIRONMENT = PAHCL_DATA=$(USED) PAHCL_STORES=$(STORES)
 SAY = echo "Data: $(if $(HAS_REAL),$(USED),simulated ($(USED)), since $(REAL) holds no ptb-xl and code15). Size: $(SIZE)."
 
+COMPLETE = grep -qs '"complete": true' $(1)/simulation.json
+
 .PHONY: help setup demo pretrain finetune test lint typecheck bench clean simulated known-recipe known-task
 
 help: ## list the verbs
@@ -59,8 +62,8 @@ $(VENV)/.installed: pyproject.toml $(CONSTRAINTS)
 	@touch $@
 
 simulated: setup
-	@test -e $(SIMULATED)/ptb-xl/simulation.json || $(PAHCL) simulate ptbxl --out $(SIMULATED)/ptb-xl --records 1000 --seed 1
-	@test -e $(SIMULATED)/code15/simulation.json || $(PAHCL) simulate code15 --out $(SIMULATED)/code15 --records 1000 --seed 2
+	$(call COMPLETE,$(SIMULATED)/ptb-xl) || $(PAHCL) simulate ptbxl --out $(SIMULATED)/ptb-xl --records 1000 --seed 1
+	$(call COMPLETE,$(SIMULATED)/code15) || $(PAHCL) simulate code15 --out $(SIMULATED)/code15 --records 1000 --seed 2
 
 known-recipe:
 	@test -n "$(RECIPE_FILE)" || { echo "No recipe $(RECIPE); there are: $(basename $(notdir $(wildcard configs/pretrain/*.yaml)))"; exit 2; }
@@ -75,11 +78,12 @@ pretrain: known-recipe setup $(if $(HAS_REAL),,simulated) ## pretrain an encoder
 	@$(SAY)
 	$(ENVIRONMENT) $(PAHCL) fit --config $(RECIPE_FILE) --config configs/trainer/$(TRAINER).yaml $(SIZE_CONFIG) --run.name $(basename $(notdir $(RECIPE_FILE)))$(SUFFIX) --run.test true $(ARGS)
 
-$(PRETRAINED):
-	@echo "No checkpoint at $@ yet: pretraining first."
+# A checkpoint is there from the first epoch on, the receipt when the run is done.
+$(PRETRAINED_RECEIPT):
+	@echo "No finished pretraining at $(@D) yet: it comes first."
 	@$(MAKE) --no-print-directory pretrain
 
-finetune: known-task setup $(if $(HAS_REAL),,simulated) $(filter $(PRETRAINED),$(FROM)) ## transfer: TASK=code15_af FROM=checkpoint|scratch STRATEGY=full FRACTION=0.1
+finetune: known-task setup $(if $(HAS_REAL),,simulated) $(if $(filter $(PRETRAINED),$(FROM)),$(PRETRAINED_RECEIPT)) ## transfer: TASK=code15_af FROM=checkpoint|scratch STRATEGY=full FRACTION=0.1
 	@$(SAY)
 	$(ENVIRONMENT) $(PAHCL) fit --config configs/finetune/$(TASK).yaml --config configs/strategy/$(STRATEGY).yaml --config configs/trainer/$(TRAINER).yaml $(SIZE_CONFIG) --config configs/protocol/$(PROTOCOL)/$(FRACTION).yaml $(if $(filter scratch,$(FROM)),,--model.init_args.pretrained $(FROM)) --run.test true $(ARGS)
 
@@ -95,11 +99,11 @@ demo: export PAHCL_DATA := $(DEMO)/data
 demo: export PAHCL_STORES := $(DEMO)/stores
 demo: export OMP_NUM_THREADS := 1
 demo: setup ## the whole walk on simulated corpora: a table and a page of figures, in minutes
-	test -e $(DEMO)/data/ptb-xl/simulation.json || $(PAHCL) simulate ptbxl --out $(DEMO)/data/ptb-xl --records 3000 --seed 1
-	test -e $(DEMO)/data/code15/simulation.json || $(PAHCL) simulate code15 --out $(DEMO)/data/code15 --records 4000 --seed 2
+	$(call COMPLETE,$(DEMO)/data/ptb-xl) || $(PAHCL) simulate ptbxl --out $(DEMO)/data/ptb-xl --records 3000 --seed 1
+	$(call COMPLETE,$(DEMO)/data/code15) || $(PAHCL) simulate code15 --out $(DEMO)/data/code15 --records 4000 --seed 2
 	$(PAHCL) prepare ptbxl --root $(DEMO)/data/ptb-xl --out $(DEMO)/stores/ptbxl --fs 100 --workers 2
 	$(PAHCL) prepare code15 --root $(DEMO)/data/code15 --out $(DEMO)/stores/code15 --workers 2
-	test -e $(DEMO_RUNS)/pretrain/supervised/receipt.json || $(PAHCL) fit --config configs/pretrain/supervised_ptbxl.yaml --config configs/size/demo.yaml --run.root $(DEMO_RUNS) --run.name supervised --run.test true --trainer.max_epochs 15
+	$(PAHCL) fit --config configs/pretrain/supervised_ptbxl.yaml --config configs/size/demo.yaml --run.root $(DEMO_RUNS) --run.name supervised --run.test true --trainer.max_epochs 15
 	@for fraction in $(DEMO_FRACTIONS); do for seed in $(DEMO_SEEDS); do for from in scratch pretrained; do \
 		name=$$from-$$fraction-seed$$seed; \
 		test -e $(DEMO_RUNS)/transfer/$$name/receipt.json || echo "$(PAHCL) fit --config configs/finetune/code15_code6.yaml --config configs/size/demo.yaml --run.root $(DEMO_RUNS) --run.experiment transfer --run.name $$name --run.test true --run.wandb off --trainer.max_epochs 30 --data.fraction $$fraction --seed_everything $$seed $$(test $$from = scratch || echo --model.pretrained $(DEMO_CHECKPOINT))"; \

@@ -9,6 +9,7 @@ import secrets
 import sys
 import urllib.parse
 
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 
 from pahcl.commands._run import Run
@@ -31,6 +32,8 @@ def logged_in_to_wandb() -> bool:
 def wandb_id(folder: RunFolder) -> str:
     """Read the run's W&B id, or draw and keep one: a resumed job continues its W&B run."""
     path = folder.path / "wandb_id"
+    if getattr(rank_zero_only, "rank", 0) != 0:
+        return ""  # the other processes do not log
     if not path.is_file():
         folder.path.mkdir(parents=True, exist_ok=True)
         path.write_text(secrets.token_hex(4) + "\n", encoding="utf-8")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
+
+from filelock import FileLock, Timeout
 
 from pahcl.errors import UsageError
 from pahcl.evaluation.run import RunFolder
@@ -24,6 +28,14 @@ MAY_DIFFER = (
     "return_predictions",
 )
 """Top-level keys that a resumed run may change; `trainer` too, to go on for more epochs."""
+
+WHERE_AND_HOW = frozenset(
+    f"data.init_args.{key}" for key in ("root", "num_workers", "prepare_workers", "predict_split")
+)
+"""Keys that say where the data lie and how they are read, but not what a number means."""
+
+SEVERAL = ("WORLD_SIZE", "SLURM_NTASKS")
+"""Environment variables by which a launcher says how many processes it started."""
 
 
 @dataclass
@@ -61,9 +73,17 @@ class Run:
 
 
 def choose_name(name: str | None) -> str:
-    """Settle a run's name: the given one, the parent process's, or date and time."""
+    """Settle a run's name: the given one, the parent process's, or date and time.
+
+    Raises:
+        UsageError: A launcher started several processes, which would each take another time.
+    """
     if "LOCAL_RANK" in os.environ and NAME_FROM_PARENT in os.environ:
         return os.environ[NAME_FROM_PARENT]
+    if name is None and any(int(os.environ.get(key) or 1) > 1 for key in SEVERAL):
+        raise UsageError(
+            "A launcher (torchrun, srun) started several processes: give them one --run.name."
+        )
     chosen = name or datetime.now().astimezone().strftime("%Y%m%d-%H%M%S-%f")
     os.environ[NAME_FROM_PARENT] = chosen
     return chosen
@@ -89,33 +109,63 @@ def changed_keys(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     )
     return [
         f"{key}: {old.get(key)!r} there, {new.get(key)!r} now"
-        for key in sorted(old.keys() | new.keys())
+        for key in sorted((old.keys() | new.keys()) - WHERE_AND_HOW)
         if old.get(key) != new.get(key)
     ]
 
 
-def checkpoint_to_resume(folder: RunFolder, config: dict[str, Any]) -> Path | None:
-    """Find the checkpoint from which `fit` goes on in a folder that already holds this run.
+def require_same_run(folder: RunFolder, config: dict[str, Any]) -> None:
+    """Refuse to write into the folder of a run that another config describes.
 
-    Args:
-        folder: The run's folder.
-        config: The resolved config of this start.
-
-    Returns:
-        The last checkpoint, or None for a fresh start.
+    A folder in which a start failed before its first checkpoint holds no run yet.
 
     Raises:
-        UsageError: The folder holds a run of another config.
+        UsageError: With the keys that differ.
     """
-    if not folder.config.is_file():
-        return None
+    if not folder.config.is_file() or not (folder.last.is_file() or folder.metrics.is_file()):
+        return
     changed = changed_keys(folder.load_config(), config)
     if changed:
-        shown = "; ".join(changed[:4]) + (
-            f"; and {len(changed) - 4} more" if len(changed) > 4 else ""
-        )
+        more = f"; and {len(changed) - 4} more" if len(changed) > 4 else ""
         raise UsageError(
-            f"{folder.path} holds a run of another config ({shown}). Nothing was overwritten: give "
-            "this run another --run.name, or remove that folder."
+            f"{folder.path} holds a run of another config ({'; '.join(changed[:4])}{more}). "
+            "Nothing was overwritten: give this run another --run.name, or remove that folder."
         )
-    return folder.last if folder.last.is_file() else None
+
+
+def require_own_checkpoint(folder: RunFolder, path: Path) -> None:
+    """Refuse to write the evidence of a foreign checkpoint into the folder of a trained run.
+
+    Raises:
+        UsageError: The folder has checkpoints of its own, and this is none of them.
+    """
+    if folder.best.is_file() and path.resolve().parent != folder.checkpoints.resolve():
+        raise UsageError(
+            f"{path} is not a checkpoint of {folder.path}, whose evidence it would overwrite. Give "
+            "this evaluation a --run.name of its own."
+        )
+
+
+@contextmanager
+def one_writer(folder: RunFolder) -> Iterator[None]:
+    """Keep two processes from training into one folder; the ranks of one run share it.
+
+    Raises:
+        UsageError: Another process is at it.
+    """
+    if int(os.environ.get("LOCAL_RANK") or 0) or int(os.environ.get("SLURM_PROCID") or 0):
+        yield
+        return
+    folder.path.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder.path / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise UsageError(
+            f"Another process is writing to {folder.path}. Wait for it, or give this run another "
+            "--run.name."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()

@@ -12,6 +12,7 @@ import os
 import re
 import sys
 import warnings
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,15 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pahcl.commands._common import modules_in
 from pahcl.commands._loggers import build_loggers, finish
-from pahcl.commands._run import Run, checkpoint_to_resume, choose_name
+from pahcl.commands._run import (
+    Run,
+    choose_name,
+    one_writer,
+    require_own_checkpoint,
+    require_same_run,
+)
 from pahcl.errors import UsageError
+from pahcl.evaluation.evidence import verify_evidence
 from pahcl.evaluation.run import RunFolder
 from pahcl.modules.callbacks import EpochLine, EvidenceWriter, StepSeed
 from pahcl.modules.checkpoint import read_checkpoint
@@ -47,28 +55,41 @@ class SaveConfig(SaveConfigCallback):
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write the config once; a later `test` in the same folder leaves it as it is."""
-        text = self.parser.dump(self.config, skip_none=False)
-        config = plain(yaml.safe_load(text))
+        config = experiment(self.parser.dump(self.config, skip_none=False))
         model: Any = pl_module
         model.run_config = config
         target = RunFolder(Path(trainer.default_root_dir)).config
         if stage == "fit" or not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             temporary = target.with_suffix(".tmp")
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
             temporary.replace(target)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.experiment.config.update(config, allow_val_change=True)
 
 
-def plain(config: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what is not part of an experiment: the paths of the config files themselves."""
-    return {key: value for key, value in config.items() if key != "config"}
+def experiment(dump: str) -> dict[str, Any]:
+    """Read a resolved config without what is not part of an experiment.
+
+    The names of the config files are left out, and the checkpoint from which this process went on:
+    whoever replays the config starts from the beginning.
+    """
+    config: dict[str, Any] = yaml.safe_load(dump)
+    return {key: value for key, value in config.items() if key not in {"config", "ckpt_path"}}
 
 
 class Cli(LightningCLI):
-    """Walk from a config to a run folder."""
+    """Walk from a config to a run folder.
+
+    Args:
+        opened: What stays open until the verb ends.
+        settings: What LightningCLI takes.
+    """
+
+    def __init__(self, opened: ExitStack, **settings: Any) -> None:
+        self.opened = opened
+        super().__init__(LightningModule, LightningDataModule, **settings)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add `--run.*`."""
@@ -91,18 +112,19 @@ class Cli(LightningCLI):
         run.name = choose_name(run.name)
         self.folder = RunFolder(Path(run.root) / run.experiment / run.name)
         self.options.trainer.default_root_dir = str(self.folder.path)
-        if self.options.trainer.get("fast_dev_run"):
-            return
-        if self.subcommand == "fit" and self.options.ckpt_path is None:
-            dump = self._parser(self.subcommand).dump(self.options, skip_none=False)
-            last = checkpoint_to_resume(self.folder, plain(yaml.safe_load(dump)))
-            if last is not None:
-                log.info("Going on with %s from %s.", self.folder.path, last.name)
-                self.options.ckpt_path = str(last)
-        elif self.subcommand != "fit":
-            self._choose_checkpoint()
         if "verbose" in self.options:
             self.options.verbose = False  # EvidenceWriter says it with intervals
+        if self.options.trainer.get("fast_dev_run"):
+            return
+        dump = self._parser(self.subcommand).dump(self.options, skip_none=False)
+        require_same_run(self.folder, experiment(dump))
+        if self.subcommand != "fit":
+            self._choose_checkpoint()
+            return
+        self.opened.enter_context(one_writer(self.folder))
+        if self.options.ckpt_path is None and self.folder.last.is_file():
+            log.info("Going on with %s from %s.", self.folder.path, self.folder.last.name)
+            self.options.ckpt_path = str(self.folder.last)
 
     def _choose_checkpoint(self) -> None:
         """Take the run's best checkpoint where `--ckpt_path` names none; refuse a missing one."""
@@ -113,6 +135,7 @@ class Cli(LightningCLI):
                 "RUN/config.yaml` takes the best one of a run that `fit` has made; --ckpt_path "
                 "names another."
             )
+        require_own_checkpoint(self.folder, path)
         read_checkpoint(path)  # refuses a damaged or foreign file in words
         self.options.ckpt_path = str(path)
 
@@ -161,14 +184,18 @@ class Cli(LightningCLI):
             self.model.encoder.compile()
 
     def after_fit(self) -> None:
-        """Test the best checkpoint where that is asked for."""
-        if self.options.run.test and not self.options.trainer.get("fast_dev_run"):
+        """Test the best checkpoint where that is asked for, unless just that was tested already."""
+        if not self.options.run.test or self.options.trainer.get("fast_dev_run"):
+            return
+        if self.folder.is_complete and not verify_evidence(self.folder):
+            log.info("%s was tested already; its evidence stands.", self.folder.path)
+        else:
             best = str(self.folder.best)
             self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, verbose=False)
 
 
 NOISE = re.compile(
-    r"^(Does not validate|Subtypes|Errors:|Given value( type|: Namespace))|<class 'NoneType'>$"
+    r"^(Does not validate|Subtypes|Errors:|Given value( type|: Namespace))|<class 'NoneType'>"
 )
 
 
@@ -178,7 +205,7 @@ def explain(error: Exception, verb: str) -> str:
     jsonargparse tells how each type was tried; a person needs the key, the cause and where to look.
     """
     lines = [line.strip() for line in str(error).splitlines()]
-    kept = [line.removeprefix("- ") for line in lines if line and not NOISE.match(line)]
+    kept = [line.removeprefix("- ") for line in lines if line and not NOISE.search(line)]
     text = re.sub(r"Parser key \"([^\"]+)\":?", r"`\1`:", " ".join(kept))
     text = re.sub(r"NestedArg\(key='([^']+)', val='([^']*)'\)", r"\1=\2", text)
     text = re.sub(r"<class '(?:[\w.]+\.)?(\w+)'>", r"\1", text).rstrip(". ")
@@ -217,20 +244,25 @@ def run(verb: str, arguments: list[str]) -> int:
     make_class_names_short()
     set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
     try:
-        Cli(
-            LightningModule,
-            LightningDataModule,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            seed_everything_default=0,
-            auto_configure_optimizers=False,
-            save_config_callback=SaveConfig,
-            save_config_kwargs={"save_to_log_dir": False},
-            parser_kwargs={"parser_mode": "omegaconf+", "exit_on_error": False},
-            args=[verb, *arguments],
-        )
+        with ExitStack() as opened:
+            run_cli(opened, verb, arguments)
     except (ArgumentError, OmegaConfBaseException, MisconfigurationException) as error:
         raise UsageError(explain(error, verb)) from error
     finally:
         finish()
     return 0
+
+
+def run_cli(opened: ExitStack, verb: str, arguments: list[str]) -> None:
+    """Give the words of a verb to LightningCLI."""
+    Cli(
+        opened,
+        subclass_mode_model=True,
+        subclass_mode_data=True,
+        seed_everything_default=0,
+        auto_configure_optimizers=False,
+        save_config_callback=SaveConfig,
+        save_config_kwargs={"save_to_log_dir": False},
+        parser_kwargs={"parser_mode": "omegaconf+", "exit_on_error": False},
+        args=[verb, *arguments],
+    )

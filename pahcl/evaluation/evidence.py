@@ -106,11 +106,18 @@ def _scored_files(folder: RunFolder, split: str) -> dict[str, Path]:
 
 
 def verify_evidence(folder: RunFolder, split: str = "test") -> list[str]:
-    """Name what no longer agrees with the receipt; an empty list is good news."""
+    """Name what no longer agrees with the receipt; an empty list is good news.
+
+    The scored files must be those of the receipt. So must config and best checkpoint where they
+    are there: a run that was trained on has evidence of what it was before.
+    """
     digests = folder.load_receipt(split).get("sha256", {})
+    files = _scored_files(folder, split)
+    sources = {"config": folder.config, "checkpoint": folder.best}
+    files |= {name: path for name, path in sources.items() if path.is_file() and name in digests}
     return [
         f"{path.name} is not the file of which the receipt holds the digest"
-        for name, path in _scored_files(folder, split).items()
+        for name, path in files.items()
         if not path.is_file() or file_digest(path) != digests.get(name)
     ]
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.trainer.states import TrainerFn
 
 from pahcl.evaluation.evidence import write_evidence
 from pahcl.evaluation.predictions import write_predictions
@@ -73,7 +74,7 @@ class EpochLine(Callback):
 
 
 class EvidenceWriter(Callback):
-    """Write what a test or a prediction found into the run folder, on the first process.
+    """Write what a test, a validation or a prediction found into the run folder.
 
     Args:
         folder: The run.
@@ -82,25 +83,47 @@ class EvidenceWriter(Callback):
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
         self.predicted: list[pd.DataFrame] = []
+        self.started = time.perf_counter()
+        self.seconds = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Keep in the checkpoint how long training took until then."""
+        return {"seconds": self.seconds + time.perf_counter() - self.started}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on counting from a checkpoint."""
+        self.seconds, self.started = float(state_dict["seconds"]), time.perf_counter()
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
+        self.started = time.perf_counter()
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write metrics, predictions and receipt of the test split."""
-        if not trainer.is_global_zero or trainer.sanity_checking:
+        self._write(trainer, pl_module, "test")
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write those of the validation split, where it was asked for by itself."""
+        if trainer.state.fn == TrainerFn.VALIDATING:
+            self._write(trainer, pl_module, "val")
+
+    def _write(self, trainer: pl.Trainer, pl_module: pl.LightningModule, split: str) -> None:
+        if not trainer.is_global_zero:
             return
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         model: Any = pl_module
-        config = self.folder.config
         facts = write_evidence(
             self.folder,
             data.task,
             model.predictions,
             ReceiptParts(
                 data={**data.data_receipt(), "store_path": relative(data.store.path)},
-                config=config if config.is_file() else None,
                 checkpoint=Path(trainer.ckpt_path) if trainer.ckpt_path else None,
                 seed=model.run_config.get("seed_everything"),
+                wall_time_s=round(self.seconds, 1),
                 device=str(pl_module.device),
             ),
+            split=split,
             thresholds=model.thresholds.cpu().numpy(),
         )
         lines = [
@@ -108,7 +131,8 @@ class EvidenceWriter(Callback):
             for name, found in facts["metrics"].items()
         ]
         log.info(
-            "Test split, %d records of %d subjects, with 95 %% intervals:\n%s\nEvidence: %s",
+            "Split %s, %d records of %d subjects, with 95 %% intervals:\n%s\nEvidence: %s",
+            split,
             facts["n_records"],
             facts["n_subjects"],
             "\n".join(lines),
@@ -139,7 +163,7 @@ class EvidenceWriter(Callback):
             target = self.folder.path / f"predicted_{split}.parquet"
             target.parent.mkdir(parents=True, exist_ok=True)
             write_predictions(target, table.drop_duplicates("record_id", ignore_index=True))
-            log.info("Predictions of %d records: %s", len(table), target)
+            log.info("Predictions of %d records: %s", table["record_id"].nunique(), target)
 
 
 def relative(path: str | Path) -> str:

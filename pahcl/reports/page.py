@@ -47,10 +47,8 @@ def _render(template: str, facts: dict[str, Any]) -> str:
 def render_run(run: Run) -> str:
     """Write the page of one run."""
     shown = run.folder.path.as_posix()
-    commands = [
-        f"pahcl fit --config {shown}/config.yaml",
-        f"pahcl test --config {shown}/config.yaml",
-    ]
+    again = f"--run.name {run.folder.name}-again --run.test true"
+    commands = [f"pahcl fit --config {shown}/config.yaml {again}"]
     facts = {
         "title": run.name,
         "verdict": verdict(run),

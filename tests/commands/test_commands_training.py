@@ -15,6 +15,8 @@ import torch
 import yaml
 
 from pahcl.cli import main
+from pahcl.commands._run import one_writer
+from pahcl.evaluation.evidence import verify_evidence
 from pahcl.evaluation.run import RunFolder
 
 ROOT = Path(__file__).parents[2]
@@ -213,3 +215,64 @@ def test_predict_writes_a_table(place: Path) -> None:
     run = RunFolder(place / "runs/finetune/a")
     assert main(["predict", f"--config={run.config}"]) == 0
     assert (run.path / "predicted_test.parquet").is_file()
+
+
+def test_evidence_of_other_options_does_not_replace_a_runs_own(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(fit_line("a", "--run.test=true")) == 0
+    run = RunFolder(place / "runs/finetune/a")
+    before = run.metrics.read_bytes()
+    asked = ["test", f"--config={run.config}"]
+    assert main([*asked, "--data.init_args.likelihood_threshold=50"]) == 2
+    assert "likelihood_threshold" in capsys.readouterr().err
+    assert main(fit_line("b")) == 0
+    other = place / "runs/finetune/b/checkpoints/best.ckpt"
+    assert main([*asked, f"--ckpt_path={other}"]) == 2
+    assert "--run.name" in capsys.readouterr().err
+    assert run.metrics.read_bytes() == before
+
+
+def test_a_finished_run_is_not_tested_again_and_a_longer_one_is(place: Path) -> None:
+    line = fit_line("a", "--run.test=true")
+    run = RunFolder(place / "runs/finetune/a")
+    for _ in range(2):
+        assert main(line) == 0
+        assert run.load_receipt()["times_scored"] == 1
+        assert verify_evidence(run) == []
+    assert run.load_receipt()["wall_time_s"] > 0
+    longer = [*fit_line("a"), "--trainer.max_epochs=2"]
+    assert main(longer) == 0
+    assert any("config.yaml" in text for text in verify_evidence(run))
+
+
+def test_validate_leaves_evidence_of_its_own(place: Path) -> None:
+    assert main(fit_line("a")) == 0
+    run = RunFolder(place / "runs/finetune/a")
+    assert main(["validate", f"--config={run.config}"]) == 0
+    assert run.load_metrics("val")["split"] == "val"
+    assert not run.metrics.exists()
+
+
+def test_a_start_that_failed_does_not_keep_its_name(place: Path) -> None:
+    assert main(fit_line("a", "--model.init_args.pretrained=nowhere.ckpt")) == 1
+    assert main(fit_line("a")) == 0
+
+
+def test_two_writers_of_one_run_are_kept_apart(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = RunFolder(place / "runs/finetune/a")
+    with one_writer(folder):
+        assert main(fit_line("a")) == 2
+    assert "Another process is writing" in capsys.readouterr().err
+    assert main(fit_line("a")) == 0
+
+
+def test_ranks_of_a_launcher_need_a_common_name(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    unnamed = [word for word in fit_line("x") if not word.startswith("--run.name")]
+    assert main(unnamed) == 2
+    assert "--run.name" in capsys.readouterr().err
