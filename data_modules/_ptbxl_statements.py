@@ -147,7 +147,8 @@ def class_labels(table: pd.DataFrame, likelihood_threshold: float) -> pd.DataFra
 
     Args:
         table: Rows with the `scp/<code>` columns.
-        likelihood_threshold: Least likelihood in percent at which a diagnostic statement counts.
+        likelihood_threshold: Least likelihood in percent at which a diagnostic statement counts,
+            in all tasks but `form` and `rhythm`.
 
     Returns:
         One column `<task>/<class>` of 1, 0 or NaN. A record without any statement of a task's
@@ -155,12 +156,14 @@ def class_labels(table: pd.DataFrame, likelihood_threshold: float) -> pd.DataFra
         `af` are labelled everywhere, for there is always a reading of conduction and rhythm.
     """
     stated = {code: table[f"scp/{code}"].notna().to_numpy() for code in STATEMENTS}
+    likely = dict(stated)
     for code in DIAGNOSES:
-        stated[code] = stated[code] & (table[f"scp/{code}"] >= likelihood_threshold).to_numpy()
+        likely[code] = (table[f"scp/{code}"] >= likelihood_threshold).to_numpy()
     labels = {}
     for task, classes in GROUPS.items():
+        counts = stated if task in ("form", "rhythm") else likely
         answers = np.stack(
-            [np.any([stated[c] for c in codes], axis=0) for codes in classes.values()]
+            [np.any([counts[c] for c in codes], axis=0) for codes in classes.values()]
         )
         known = answers.any(axis=0) | (task == "code6")
         for label, answer in zip(classes, answers, strict=True):

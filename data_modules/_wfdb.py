@@ -15,27 +15,45 @@ MISSING = np.iinfo(np.int16).min
 """Count by which WFDB format 16 marks a missing sample."""
 
 
-def read_wfdb(path: Path, record_id: str, subject_id: str) -> Recording:
+def read_wfdb(path: Path, record_id: str, subject_id: str, fs: float) -> Recording:
     """Read one record in its own unit and rate, with the step of its converter.
 
     Args:
         path: The record without suffix; `<path>.hea` and the signal file that it names are read.
         record_id: The data set's identifier of the record.
         subject_id: The data set's identifier of the person.
+        fs: Rate in Hz that the data set gives. A header may leave its rate out, and is then read as
+            if it said 250 Hz; so another rate than this one is refused.
 
     Returns:
         The recording; missing samples are NaN.
 
     Raises:
-        RecordError: A file is missing, the header cannot be read, the leads have different units,
-            or the samples do not match the checksums of the header.
+        RecordError: A file is missing, the header cannot be read, lists no signal or states another
+            rate, the leads have different units, or the samples do not match the checksums of the
+            header.
     """
     try:
-        record = wfdb.rdrecord(str(path), physical=False)
+        return _read(path, record_id, subject_id, fs)
     except FileNotFoundError as error:
         raise RecordError(f"the file {Path(error.filename or path).name} is missing") from error
-    except (ValueError, IndexError, TypeError, AttributeError, OSError) as error:
+    except KeyError as error:
+        raise RecordError(
+            f"the header names {error.args[0]} as format of the samples, which is none of WFDB's"
+        ) from error
+    except (ValueError, IndexError, TypeError, AttributeError, OverflowError, OSError) as error:
         raise RecordError(f"not a readable WFDB record ({error})") from error
+
+
+def _read(path: Path, record_id: str, subject_id: str, fs: float) -> Recording:
+    record = wfdb.rdrecord(str(path), physical=False)
+    if not record.n_sig or not record.units:
+        raise RecordError("the header lists no signal")
+    if record.fs != fs:
+        raise RecordError(
+            f"the header states {record.fs:g} Hz (or no rate, which WFDB reads as 250 Hz), but the "
+            f"data set gives {fs:g} Hz"
+        )
     if len(set(record.units)) != 1:
         raise RecordError(f"the leads have different units: {', '.join(sorted(set(record.units)))}")
     counts = np.asarray(record.d_signal, dtype=np.int64).T

@@ -30,7 +30,8 @@ class PTBXLDataModule(SignalDataModule):
     Args:
         likelihood_threshold: Least likelihood in percent at which a diagnostic statement counts. 0
             takes every statement listed, as Strodthoff et al. 2021 do; any other value also drops
-            those whose likelihood is unknown (written as 0).
+            those whose likelihood is unknown (written as 0). The tasks `form` and `rhythm` take
+            every statement, those of form that are diagnostic as well included.
         validated_by_human: Use only records whose statements a person has validated.
         settings: Arguments that every data set has, see `SignalDataModule`.
     """
@@ -101,7 +102,8 @@ class PTBXLDataModule(SignalDataModule):
     @classmethod
     def read(cls, root: Path, row: Mapping[str, Any]) -> Recording:
         """Read one record: int16 counts of a thousandth of a millivolt."""
-        return read_wfdb(root / row["file"], row["record_id"], row["subject_id"])
+        fs = 100.0 if row["file"].endswith("_lr") else 500.0
+        return read_wfdb(root / row["file"], row["record_id"], row["subject_id"], fs)
 
     def labels(self, table: pd.DataFrame) -> pd.DataFrame:
         """Answer every task from the statements at the chosen likelihood."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,18 @@ def test_a_threshold_concerns_diagnostic_statements_alone() -> None:
     assert np.isnan(labels_of(101, cells)["superclass/MI"]).all()
 
 
+def test_a_threshold_leaves_form_and_rhythm_as_they_are() -> None:
+    cells = ("{'NDT': 50.0, 'NORM': 100.0, 'SR': 0.0}", "{'DIG': 0.0, 'LNGQT': 15.0, 'NST_': 0.0}")
+    labels, whole = labels_of(100, *cells), labels_of(0, *cells)
+    assert labels["form/NDT"].tolist() == [1, 0]
+    assert labels["form/NST_"].tolist() == [0, 1]
+    assert labels["diagnostic/NDT"][0] == labels["all/NDT"][0] == 0
+    assert whole["diagnostic/NDT"][0] == whole["all/NDT"][0] == 1
+    for group in ("form/", "rhythm/"):
+        columns = [name for name in labels if name.startswith(group)]
+        pd.testing.assert_frame_equal(labels[columns], whole[columns])
+
+
 def test_every_class_is_made_of_known_statements() -> None:
     for classes in GROUPS.values():
         assert {code for codes in classes.values() for code in codes} <= set(STATEMENTS)
@@ -184,6 +197,38 @@ def test_reading_checks_the_publishers_checksum(root: Path, tmp_path: Path) -> N
     damaged.write_bytes(content)
     with pytest.raises(RecordError, match="checksum in lead"):
         PTBXLDataModule.read(tmp_path, {**row, "file": source.name})
+
+
+def change_header(root: Path, target: Path, change: Callable[[list[str]], list[str]]) -> None:
+    """Copy the first record into a folder and write the lines of its header anew."""
+    source = root / PTBXLDataModule.index(root, 100.0).table["file"][0]
+    target.mkdir()
+    shutil.copy(source.with_suffix(".dat"), target / f"{source.name}.dat")
+    lines = change(source.with_suffix(".hea").read_text().splitlines())
+    (target / "1_lr.hea").write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda lines: ["1_lr 0 100 1000"], "the header lists no signal"),
+        (lambda lines: ["1_lr 12 100 1000"], "not a readable WFDB record"),
+        (lambda lines: [], "not a readable WFDB record"),
+        (
+            lambda lines: [lines[0], *(line.replace(".dat 16", ".dat 99") for line in lines[1:])],
+            "the header names 99 as format of the samples",
+        ),
+        (lambda lines: ["1_lr 12", *lines[1:]], "states 250 Hz .* gives 100 Hz"),
+        (lambda lines: ["1_lr 12 500 1000", *lines[1:]], "states 500 Hz .* gives 100 Hz"),
+    ],
+)
+def test_headers_that_cannot_be_used_are_named_in_words(
+    root: Path, tmp_path: Path, change: Callable[[list[str]], list[str]], reason: str
+) -> None:
+    change_header(root, tmp_path / "changed", change)
+    row = {"file": "1_lr", "record_id": "1", "subject_id": "2"}
+    with pytest.raises(RecordError, match=reason):
+        PTBXLDataModule.read(tmp_path / "changed", row)
 
 
 def test_the_corpus_is_accounted_for(corpora: Path, tmp_path: Path) -> None:
