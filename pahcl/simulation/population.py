@@ -22,6 +22,10 @@ CHRONIC = ("CRBBB", "CLBBB", "IRBBB", "LAFB", "1AVB", "ASMI", "IMI", "LVH", "NDT
 RHYTHMS = ("AFIB", "SBRAD", "STACH", "SARRH")
 """Rhythms other than sinus rhythm at a common rate; a record has at most one of them."""
 
+COMMON_RATE = (60.5, 99.5)
+"""Least and greatest mean rate in beats per minute of sinus rhythm that is no `SBRAD` or `STACH`;
+with a margin, for the beats of ten seconds have not exactly the mean that they are drawn from."""
+
 EXTRA_BEATS = ("PVC", "PAC")
 
 AGE_SLOPE: Mapping[str, float] = {
@@ -234,7 +238,12 @@ def _draw_rate(rng: Generator, subject: Subject, truth: frozenset[str]) -> float
         return float(np.clip(rng.normal(52, 4.5), 36, 59.3))
     if "STACH" in truth:
         return float(np.clip(101 + rng.gamma(2, 7), 101, 160))
-    return float(np.clip(subject.rate * np.exp(rng.normal(0, 0.07)), 54, 104))
+    # Sinus rhythm without the name of a slow or fast one is neither. A rate beyond is mirrored at
+    # the bound, for clipping would put many records at exactly the same rate.
+    low, high = COMMON_RATE
+    rate = subject.rate * np.exp(rng.normal(0, 0.07))
+    rate = min(max(rate, low**2 / rate), high**2 / rate)
+    return float(np.clip(rate, low, high))
 
 
 def _chance(population: Population, code: str, age: float, frailty: float) -> float:

@@ -119,7 +119,7 @@ def test_a_threshold_leaves_form_and_rhythm_as_they_are() -> None:
     assert labels["diagnostic/NDT"][0] == labels["all/NDT"][0] == 0
     assert whole["diagnostic/NDT"][0] == whole["all/NDT"][0] == 1
     for group in ("form/", "rhythm/"):
-        columns = [name for name in labels if name.startswith(group)]
+        columns = [name for name in labels if str(name).startswith(group)]
         pd.testing.assert_frame_equal(labels[columns], whole[columns])
 
 

@@ -91,6 +91,34 @@ def test_sinus_rates_belong_to_their_names(code, low, high):
     assert np.mean([low < rate < high for rate in rates]) > 0.9
 
 
+@pytest.mark.parametrize("site", [ptbxl.SITE, code15.SITE])
+def test_a_slow_or_fast_sinus_rhythm_always_has_its_name(site):
+    for case in draw_cases(site.population, 3000, (1, 1)):
+        if "AFIB" not in case.truth:
+            assert (case.rate < 60) == ("SBRAD" in case.truth)
+            assert (case.rate > 100) == ("STACH" in case.truth)
+
+
+def test_rates_without_a_name_do_not_pile_up_and_stay_near_the_bounds():
+    unnamed = {"AFIB", "SBRAD", "STACH"}
+    drawn = [c for c in draw_cases(SITE.population, 1000, (1, 1)) if not c.truth & unnamed]
+    assert len({case.rate for case in drawn}) == len(drawn)
+    # The beats of ten seconds have not exactly the mean that they are drawn from.
+    rates = np.array([60 / np.diff(r.times).mean() for r in simulate(SITE, drawn[:200], 10.0)])
+    assert ((rates > 58) & (rates < 102)).all()
+    assert np.mean((rates < 60) | (rates > 100)) < 0.02
+
+
+@pytest.mark.parametrize("site", [ptbxl.SITE, code15.SITE])
+def test_a_label_is_missing_as_often_as_the_site_says(site):
+    cases = list(draw_cases(site.population, 6000, (2, 1)))
+    true = sum(len(case.truth) for case in cases)
+    missing = sum(len(case.truth - case.labels) for case in cases) / true
+    invented = sum(len(case.labels - case.truth) for case in cases) / true
+    assert missing == pytest.approx(site.population.missed, abs=0.015)
+    assert invented == pytest.approx(site.population.invented, abs=0.015)
+
+
 def test_sinus_arrhythmia_overlaps_with_fibrillation():
     arrhythmia = [variation(r) for r in records_with("SARRH")]
     fibrillating = [variation(r) for r in records_with("AFIB")]
