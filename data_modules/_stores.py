@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,16 +37,23 @@ def source_rate(rates: tuple[float, ...], fs: float) -> float:
     return fs if fs in rates else rates[0]
 
 
-def require_dataset(store: SignalStore, dataset: str, options: dict[str, Any]) -> None:
+def all_cores() -> int:
+    """Count the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def require_dataset(path: Path, dataset: str, options: dict[str, Any]) -> None:
     """Refuse a store of another data set, or one that was packed with other options.
 
     Raises:
         StoreError: With what the store holds instead.
     """
-    manifest = store.manifest
+    manifest = read_manifest(path)
     if manifest.dataset != dataset:
         raise StoreError(
-            f"{store.path} holds the data set `{manifest.dataset}`, not `{dataset}`. Set "
+            f"{path} holds the data set `{manifest.dataset}`, not `{dataset}`. Set "
             "data.init_args.store to another folder."
         )
     other = {
@@ -55,7 +63,7 @@ def require_dataset(store: SignalStore, dataset: str, options: dict[str, Any]) -
     }
     if other:
         raise StoreError(
-            f"{store.path} was packed with {other}, but {options} is asked for. Set "
+            f"{path} was packed with {other}, but {options} is asked for. Set "
             "data.init_args.store to another folder, or ask for what it holds."
         )
 
@@ -72,25 +80,38 @@ def store_contract(spec: SignalSpec) -> SignalSpec:
     )
 
 
-def source_path(path: Path, rates: tuple[float, ...], fs: float) -> Path:
+def source_path(
+    path: Path, rates: tuple[float, ...], fs: float, dataset: str, options: dict[str, Any]
+) -> Path:
     """Name the store from which batches of a rate are made, whether it is there or not.
+
+    The batches must not depend on what was packed before. So the source always holds the
+    publisher's records at `source_rate`, never what was made of them at another rate.
 
     Args:
         path: The store that was asked for.
         rates: The publisher's rates; the first is the original.
         fs: Wanted rate in Hz.
+        dataset: Name of the data set.
+        options: What it is packed with.
 
     Returns:
-        `path`, unless the store there has a lower rate than is wanted and the publisher gives a
-        higher one: then its sibling `<path>-<rate>hz`, for detail that is gone is not won back.
+        `path`, unless the store there holds another rate than the source: then its sibling
+        `<path>-<rate>hz`.
+
+    Raises:
+        StoreError: Either holds another data set, or was packed with other options.
     """
-    rate = source_rate(rates, fs)
     if not is_complete(path):
         return path
-    held = read_manifest(path).spec.fs
-    if held >= fs or rate <= held:
+    require_dataset(path, dataset, options)
+    rate = source_rate(rates, fs)
+    if read_manifest(path).spec.fs == rate:
         return path
-    return path.with_name(f"{path.name}-{rate:g}hz")
+    sibling = path.with_name(f"{path.name}-{rate:g}hz")
+    if is_complete(sibling):
+        require_dataset(sibling, dataset, options)
+    return sibling
 
 
 def derived_path(source: SignalStore, spec: SignalSpec) -> Path:

@@ -31,12 +31,12 @@ from data_modules._splits import (
 )
 from data_modules._statistics import class_weights, describe_splits, label_statistics
 from data_modules._stores import (
+    all_cores,
     alone,
     is_complete,
     is_ready,
     make_store,
     open_store,
-    require_dataset,
     source_path,
     source_rate,
 )
@@ -44,7 +44,7 @@ from pahcl.errors import DataError, UsageError
 from pahcl.signals import STANDARD_12, ToSignal, canonical_lead
 from pahcl.signals.recording import Recording
 from pahcl.signals.spec import Filter, Modality, Normalisation, Pad, SignalSpec
-from pahcl.store import Index, Manifest, SignalStore, write_store
+from pahcl.store import Index, Manifest, write_store
 from pahcl.store.writer import SHARD_RECORDS
 from pahcl.task import Task
 
@@ -65,7 +65,8 @@ class SignalDataModule(LightningDataModule):
         root: The publisher's folder. None means the data set's folder in `$PAHCL_DATA`, or in
             `data/`. Not needed once the store is there.
         store: The packed store, made from `root` if it is missing. None means the data set's name
-            in `$PAHCL_STORES`, or in `stores/`.
+            in `$PAHCL_STORES`, or in `stores/`. Batches are made of the publisher's
+            copy at `fs`, else of the original: if it is not in here, of `<store>-<rate>hz`.
         task: What is asked of the records, by name; None takes the data set's first task.
         fs: Sampling rate of the batches in Hz; None takes the publisher's.
         length: Window in samples; None takes the data set's usual duration. Shorter records are
@@ -76,8 +77,7 @@ class SignalDataModule(LightningDataModule):
         pad: Where a record shorter than the window lies in it.
         crop: Part of a longer record that training sees: drawn anew in every epoch, or the centre.
             Evaluation always takes the centre.
-        fraction: Share of the training subjects whose labels are used. Smaller fractions lie
-            inside larger ones.
+        fraction: Share of training subjects whose labels are used; smaller ones lie in larger ones.
         fraction_of: What the share refers to: the training split, or the whole data set (as in
             Eriksson et al. 2024; it is still drawn from the training split).
         val_fraction: Share of the subjects that validate, where the publisher gives no split.
@@ -88,7 +88,7 @@ class SignalDataModule(LightningDataModule):
         batch_size: Records in a batch, in each process.
         num_workers: Processes that load batches. 0 gathers in the main process, which is the
             faster way: a gather costs less than handing its result to another process.
-        prepare_workers: Processes that pack the store, if it has to be packed.
+        prepare_workers: Processes that pack the store if need be; None takes one for each core.
         predict_split: The split that `predict` serves, unlabelled records included.
     """
 
@@ -131,7 +131,7 @@ class SignalDataModule(LightningDataModule):
         seed: int = 0,
         batch_size: int = 64,
         num_workers: int = 0,
-        prepare_workers: int = 1,
+        prepare_workers: int | None = None,
         predict_split: Split = "test",
     ) -> None:
         super().__init__()
@@ -152,10 +152,8 @@ class SignalDataModule(LightningDataModule):
             filter=filter,
             normalisation=normalisation,
         )
-        data = Path(os.environ.get("PAHCL_DATA", "data"))
-        stores = Path(os.environ.get("PAHCL_STORES", "stores"))
-        self.root = Path(root) if root else data / self.folder
-        self.store_path = Path(store) if store else stores / self.name
+        self.root = Path(root or f"{os.environ.get('PAHCL_DATA', 'data')}/{self.folder}")
+        self.store_path = Path(store or f"{os.environ.get('PAHCL_STORES', 'stores')}/{self.name}")
         self.prepare_options: dict[str, Any] = {}
         self.label_options: dict[str, Any] = {}
         self.pad, self.crop = pad, crop
@@ -163,7 +161,8 @@ class SignalDataModule(LightningDataModule):
         self.val_fraction, self.test_fraction = val_fraction, test_fraction
         self.split_seed, self.seed = split_seed, seed
         self.batch_size, self.num_workers = batch_size, num_workers
-        self.prepare_workers, self.predict_split = prepare_workers, predict_split
+        self.prepare_workers = all_cores() if prepare_workers is None else prepare_workers
+        self.predict_split = predict_split
         self._require_sane()
         self._to_signal = ToSignal(self.spec)
 
@@ -176,12 +175,13 @@ class SignalDataModule(LightningDataModule):
             "fraction": (0 < self.fraction <= 1, "a share in (0, 1]"),
             "val_fraction": (min(shares) > 0 and sum(shares) < 1, "a share that leaves a part"),
             "batch_size": (self.batch_size > 0, "at least 1"),
-            "num_workers": (self.num_workers >= 0, "0 or more"),
             "prepare_workers": (self.prepare_workers > 0, "at least 1"),
         }
+        for name in ("split_seed", "seed", "num_workers"):
+            checks[name] = getattr(self, name) >= 0, "0 or more"
         for name, (fits, expected) in checks.items():
             if not fits:
-                value = getattr(self, name, None) or getattr(self.spec, name, None)
+                value = getattr(self if hasattr(self, name) else self.spec, name)
                 raise UsageError(f"data.init_args.{name} must be {expected}, got {value}.")
 
     @classmethod
@@ -278,19 +278,20 @@ class SignalDataModule(LightningDataModule):
 
     def prepare_data(self) -> None:
         """Pack the store if it is missing, and derive from it the one for this contract."""
-        source = source_path(self.store_path, self.rates, self.spec.fs)
-        if not is_ready(source, self.spec):
-            with alone(source):
-                self._make_stores(source)
-        require_dataset(SignalStore(source), self.name, self.prepare_options)
+        if not is_ready(self._source(), self.spec):
+            with alone(self.store_path):
+                self._make_stores(self._source())  # perhaps another one, after waiting
 
     def _make_stores(self, source: Path) -> None:
         if not is_complete(source):
             log.info("Packing %s from %s into %s.", self.title, self.root, source)
-            rate, options = source_rate(self.rates, self.spec.fs), self.prepare_options
-            self.prepare(self.root, source, fs=rate, workers=self.prepare_workers, **options)
-        require_dataset(SignalStore(source), self.name, self.prepare_options)
+            rate, workers = source_rate(self.rates, self.spec.fs), self.prepare_workers
+            self.prepare(self.root, source, fs=rate, workers=workers, **self.prepare_options)
         make_store(source, self.spec, self.prepare_workers)
+
+    def _source(self) -> Path:
+        contract = self.rates, self.spec.fs, self.name, self.prepare_options
+        return source_path(self.store_path, *contract)
 
     # From the store to batches
 
@@ -301,9 +302,7 @@ class SignalDataModule(LightningDataModule):
             DataError: A split is empty or shares subjects with another one.
             StoreError: The store does not fit.
         """
-        source = source_path(self.store_path, self.rates, self.spec.fs)
-        self.store = open_store(source, self.spec)
-        require_dataset(self.store, self.name, self.prepare_options)
+        self.store = open_store(self._source(), self.spec)
         table = self.store.table
         self.targets = self.task.targets(self.labels(table))
         self.splits = self.split(table)

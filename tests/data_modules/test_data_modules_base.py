@@ -13,6 +13,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 
 from data_modules._statistics import class_weights, label_statistics
+from data_modules._stores import all_cores
 from data_modules.code15 import CODE15DataModule
 from data_modules.ptbxl import PTBXLDataModule
 from pahcl.errors import DataError, SpecError, StoreError, UsageError
@@ -48,6 +49,9 @@ def code15(stores: Path, **settings: Any) -> CODE15DataModule:
         ({"num_workers": -1}, r"data\.init_args\.num_workers"),
         ({"val_fraction": 0.6, "test_fraction": 0.5}, r"data\.init_args\.val_fraction"),
         ({"fs": -100}, r"data\.init_args\.fs"),
+        ({"seed": -1}, r"data\.init_args\.seed must be 0 or more, got -1"),
+        ({"split_seed": -2}, r"data\.init_args\.split_seed must be 0 or more, got -2"),
+        ({"prepare_workers": 0}, r"data\.init_args\.prepare_workers must be .*, got 0"),
     ],
 )
 def test_impossible_arguments_are_refused_by_name(settings: dict[str, Any], named: str) -> None:
@@ -112,22 +116,36 @@ def test_a_filtered_store_is_not_unfiltered(stores: Path, tmp_path: Path) -> Non
         module.prepare_data()
 
 
-def test_a_rate_above_the_store_is_made_from_the_original(corpora: Path, tmp_path: Path) -> None:
-    settings: dict[str, Any] = {
-        "root": str(corpora / "ptb-xl"),
-        "store": str(tmp_path / "ptbxl"),
-        "length": 400,
-    }
-    low = PTBXLDataModule(fs=100, **settings)
-    low.prepare_data()
-    high = PTBXLDataModule(fs=250, **settings)
-    high.prepare_data()
-    high.setup()
-    assert SignalStore(tmp_path / "ptbxl").spec.fs == 100
-    assert SignalStore(tmp_path / "ptbxl-500hz").spec.fs == 500
-    assert high.store.spec.fs == 250
-    low.setup()
-    assert low.store.path == tmp_path / "ptbxl"
+def test_the_store_is_packed_with_all_cores_by_default() -> None:
+    assert CODE15DataModule().prepare_workers == all_cores() >= 1
+    assert CODE15DataModule(prepare_workers=3).prepare_workers == 3
+
+
+@pytest.mark.parametrize("order", [(100, 500, 250), (500, 250, 100), (250, 100, 500)])
+def test_batches_do_not_depend_on_what_was_packed_before(
+    corpora: Path, stores: Path, tmp_path: Path, order: tuple[float, ...]
+) -> None:
+    root = tmp_path / "ptb-xl"
+    root.mkdir()
+    for name in ("records100", "records500"):
+        (root / name).symlink_to(corpora / "ptb-xl" / name)
+    table = pd.read_csv(corpora / "ptb-xl" / "ptbxl_database.csv")
+    table.groupby("strat_fold").head(3).to_csv(root / "ptbxl_database.csv", index=False)
+    settings: dict[str, Any] = {"root": str(root), "store": str(tmp_path / "ptbxl"), "length": 400}
+    modules = {fs: PTBXLDataModule(fs=fs, prepare_workers=1, **settings) for fs in order}
+    for module in modules.values():
+        module.prepare_data()
+    for fs, module in modules.items():
+        module.setup()
+        assert module.store.spec.fs == fs
+    first, second = (100, 500) if order[0] == 100 else (500, 100)
+    assert SignalStore(tmp_path / "ptbxl").spec.fs == first
+    assert SignalStore(tmp_path / f"ptbxl-{second}hz").spec.fs == second
+    published = SignalStore(stores / "ptbxl").table.set_index("record_id")["digest"]
+    low = modules[100].store
+    assert low.manifest.parent is None
+    assert low.table["digest"].tolist() == published[low.table["record_id"]].tolist()
+    assert modules[250].store.manifest.parent == modules[500].store.manifest.digest
 
 
 def test_training_alone_tells_weights_and_statistics(stores: Path) -> None:
