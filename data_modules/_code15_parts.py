@@ -68,6 +68,9 @@ def locate_exams(
                 places[exam] = (path.name, row)
             else:
                 rejected.append(Rejection(path.name, f"{exam} (row {row})", reason))
+        reason = f"the part lists {len(ids)} exam ids, none for this tracing"
+        beyond = range(len(ids), tracings)
+        rejected += [Rejection(path.name, f"(row {row})", reason) for row in beyond]
     return places, rejected, broken
 
 

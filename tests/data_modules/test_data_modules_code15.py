@@ -143,6 +143,16 @@ def test_a_part_that_ends_early_keeps_what_it_has(root: Path) -> None:
     assert "21" not in found
 
 
+def test_tracings_without_an_exam_id_are_named_and_counted(root: Path, tmp_path: Path) -> None:
+    write_part(root / "exams_part1.hdf5", [21, 22], [tracing(seed) for seed in (21, 22, 1, 2)])
+    found = reasons(root)
+    for row in (2, 3):
+        assert found[f"(row {row})"] == "the part lists 2 exam ids, none for this tracing"
+    manifest = CODE15DataModule.prepare(root, tmp_path / "store", progress=False)
+    assert manifest is not None
+    assert manifest.counts == {"found": 8, "kept": 4, "rejected": 4}
+
+
 def test_rows_without_a_table_row_and_repeated_rows_are_named(root: Path) -> None:
     write_part(
         root / "exams_part1.hdf5", [21, 22, 99, 21], [tracing(seed) for seed in (21, 22, 99, 1)]
