@@ -127,12 +127,10 @@ def _says(store: SignalStore) -> str:
 def _places(run: Run) -> list[Path]:
     """List where the run's store, or the one it was derived from, lies; stores there come first."""
     named = run.setting("data.init_args.store")
-    root = run.setting("data.init_args.root")
     receipt = as_dict(run.receipt.get("data"))
     if not named and receipt.get("dataset"):
-        # The default of data modules: beside the data set's folder.
-        data = Path(str(root)).parent if root else Path(os.environ.get("PAHCL_DATA", "data"))
-        named = data / "stores" / str(receipt["dataset"])
+        # The default of data modules.
+        named = Path(os.environ.get("PAHCL_STORES", "stores")) / str(receipt["dataset"])
     texts = [str(value) for value in (receipt.get("store_path"), named) if value]
     # Paths are relative to the folder in which the run was started, most often one above it.
     bases = [Path(), *run.folder.path.resolve().parents]

@@ -1,7 +1,7 @@
 """ECG on millimetre paper: 25 mm/s and 10 mm/mV, as a cardiologist reads it.
 
-A strip is laid out here in millimetres and drawn by the template `strip.svg.j2`: vector drawing of
-a few ten kilobytes, sharp in print and true to scale.
+A strip is laid out here in millimetres and drawn by the macro `strip` of `parts.html.j2`: vector
+drawing of a few ten kilobytes, sharp in print and true to scale.
 """
 
 from __future__ import annotations

@@ -245,6 +245,22 @@ def test_a_store_is_found_beside_the_runs_after_a_move(tmp_path: Path) -> None:
     assert "as the network got them" in note
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_a_store_that_nothing_names_is_where_data_modules_have_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: bool
+) -> None:
+    own = make_store(tmp_path / ("elsewhere" if told else "stores") / "code15", 4)
+    run = fake_run(tmp_path / "runs/e/r", n=60, store=own)
+    loaded = load_run(run)
+    loaded.receipt["data"] = {"dataset": "code15", "store": own.manifest.digest}
+    loaded.config["data"]["init_args"].update(store=None, root=str(tmp_path / "data" / "code15"))
+    if told:
+        monkeypatch.setenv("PAHCL_STORES", str(own.path.parent))
+    found, _ = find_store(loaded)
+    assert found is not None
+    assert found.path.resolve() == own.path.resolve()
+
+
 def test_another_store_than_the_receipts_is_said(tmp_path: Path) -> None:
     own = make_store(tmp_path / "stores" / "code15", 4)
     run = fake_run(tmp_path / "e/r", n=60, store=own)
