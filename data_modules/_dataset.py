@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, DistributedSampler
 
 from pahcl.signals import Pad, window_bounds
@@ -61,24 +60,6 @@ def uniform(
     return (state >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-class Selection(NamedTuple):
-    """Hold what belongs to N indices, but for their signals.
-
-    Args:
-        rows: `[N]` rows of the store.
-        begin: `[N]` first sample of each window, or None for the store's choice.
-        target: `[N]` or `[N, K]`.
-        record_id: Of each record.
-        subject_id: Of each record.
-    """
-
-    rows: npt.NDArray[np.int64]
-    begin: npt.NDArray[np.int64] | None
-    target: Tensor
-    record_id: list[str]
-    subject_id: list[str]
-
-
 class BatchDataset(Dataset[Batch]):
     """Serve whole batches of a store's records as int16 with scales.
 
@@ -125,7 +106,7 @@ class BatchDataset(Dataset[Batch]):
             `samples` int16 `[B, C, L]`, `scale` `[B, C]`, `start` and `stop` `[B]`, `target`,
             `record_id`, `subject_id`.
         """
-        return self._serve(self._select(np.asarray(indices, dtype=np.int64)), slice(None))
+        return next(self._serve(np.asarray(indices, dtype=np.int64), max(len(indices), 1)))
 
     def batches(self, order: npt.NDArray[np.int64], size: int) -> Iterator[Batch]:
         """Serve indices in batches of a size; the last one may be smaller.
@@ -134,12 +115,10 @@ class BatchDataset(Dataset[Batch]):
         costs as much as one of thousands.
         """
         for first in range(0, len(order), size * BATCHES_AT_ONCE):
-            several = self._select(order[first : first + size * BATCHES_AT_ONCE])
-            for at in range(0, len(several.rows), size):
-                yield self._serve(several, slice(at, at + size))
+            yield from self._serve(order[first : first + size * BATCHES_AT_ONCE], size)
 
-    def _select(self, indices: npt.NDArray[np.int64]) -> Selection:
-        """Look up what belongs to indices, but for their signals."""
+    def _serve(self, indices: npt.NDArray[np.int64], size: int) -> Iterator[Batch]:
+        """Look up what belongs to indices, and gather the signals batch by batch."""
         epochs, positions = np.divmod(indices, len(self.rows))
         rows = self.rows[positions]
         begin = None
@@ -147,28 +126,22 @@ class BatchDataset(Dataset[Batch]):
             spare = self.spare[positions]
             drawn = (uniform(self.window.seed, epochs, rows) * (spare + 1)).astype(np.int64)
             begin = np.where(spare > 0, drawn, self.begin[positions])
-        return Selection(
-            rows=rows,
-            begin=begin,
-            target=torch.from_numpy(self.targets[positions]),
-            record_id=self.record_ids[positions].tolist(),
-            subject_id=self.subject_ids[positions].tolist(),
-        )
-
-    def _serve(self, several: Selection, part: slice) -> Batch:
-        """Gather the signals of a part of a selection."""
-        begin = None if several.begin is None else several.begin[part]
-        window = self.window
-        found = self.store.gather(several.rows[part], window.length, pad=window.pad, begin=begin)
-        return {
-            "samples": torch.from_numpy(found.samples),
-            "scale": torch.from_numpy(found.scale),
-            "start": torch.from_numpy(found.start),
-            "stop": torch.from_numpy(found.stop),
-            "target": several.target[part],
-            "record_id": several.record_id[part],
-            "subject_id": several.subject_id[part],
-        }
+        found = self.store.windows(rows, self.window.length, self.window.pad, begin)
+        record_ids = self.record_ids[positions].tolist()
+        subject_ids = self.subject_ids[positions].tolist()
+        arrays = found.scale, found.start, found.stop, self.targets[positions]
+        tensors = (torch.split(torch.from_numpy(array), size) for array in arrays)
+        for number, (scale, start, stop, target) in enumerate(zip(*tensors, strict=True)):
+            part = slice(number * size, (number + 1) * size)
+            yield {
+                "samples": torch.from_numpy(found.samples(part)),
+                "scale": scale,
+                "start": start,
+                "stop": stop,
+                "target": target,
+                "record_id": record_ids[part],
+                "subject_id": subject_ids[part],
+            }
 
 
 def as_is(batch: Any) -> Any:

@@ -102,8 +102,9 @@ class PTBXLDataModule(SignalDataModule):
     @classmethod
     def read(cls, root: Path, row: Mapping[str, Any]) -> Recording:
         """Read one record: int16 counts of a thousandth of a millivolt."""
-        fs = 100.0 if row["file"].endswith("_lr") else 500.0
-        return read_wfdb(root / row["file"], row["record_id"], row["subject_id"], fs)
+        file = row["file"]
+        fs = 100.0 if file.startswith("records100/") or file.endswith("_lr") else 500.0
+        return read_wfdb(root / file, row["record_id"], row["subject_id"], fs)
 
     def labels(self, table: pd.DataFrame) -> pd.DataFrame:
         """Answer every task from the statements at the chosen likelihood."""

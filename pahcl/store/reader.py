@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from pahcl.errors import StoreError
 from pahcl.signals import Pad, Recording, SignalSpec, window_bounds
 from pahcl.store.manifest import SHARDS, TABLE, Manifest, read_manifest
-from pahcl.store.maps import ShardMaps
+from pahcl.store.maps import Places, ShardMaps
 from pahcl.store.quantise import dequantise
 from pahcl.store.shards import LAYOUT_FIELDS
 
@@ -39,6 +39,35 @@ class Gathered(NamedTuple):
     scale: npt.NDArray[np.float32]
     start: Integers
     stop: Integers
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Hold windows of N records that are looked up, of which any part is copied out at once.
+
+    A look-up of a few numbers costs as much as one of thousands: who wants many batches asks for
+    all their windows, and copies batch after batch.
+
+    Args:
+        places: Where they lie.
+        scale: `[N, C]` float32, physical units per step.
+        start: `[N]` int64, first sample of each window that is signal.
+        stop: `[N]` int64, end of the signal in each window.
+        padded: Whether any of them has samples that are no signal.
+    """
+
+    places: Places
+    scale: npt.NDArray[np.float32]
+    start: Integers
+    stop: Integers
+    padded: bool
+
+    def samples(self, part: slice) -> npt.NDArray[np.int16]:
+        """Copy the samples of a part, `[B, C, L]`, 0 outside `start:stop`."""
+        samples = self.places.cut(part)
+        if self.padded:
+            _silence_padding(samples, self.start[part], self.stop[part])
+        return samples
 
 
 @dataclass(frozen=True)
@@ -170,11 +199,18 @@ class SignalStore:
         Raises:
             IndexError: There is no such record.
         """
+        windows = self.windows(indices, length, pad, begin)
+        return Gathered(windows.samples(slice(None)), windows.scale, windows.start, windows.stop)
+
+    def windows(
+        self,
+        indices: npt.ArrayLike,
+        length: int,
+        pad: Pad = "center",
+        begin: npt.ArrayLike | None = None,
+    ) -> Windows:
+        """Look up windows without copying them yet; arguments and errors are those of `gather`."""
         rows = self._require_indices(indices)
-        if begin is None and self._common_length == length:
-            full = np.full(len(rows), length, dtype=np.int64)
-            samples = self._maps.whole(rows, length)
-            return Gathered(samples, self.scales[rows], np.zeros_like(full), full)
         lengths = self.layout.length[rows]
         if begin is None:
             first, start, stop = window_bounds(lengths, length, pad)
@@ -183,9 +219,9 @@ class SignalStore:
             first = np.broadcast_to(np.asarray(begin, dtype=np.int64), rows.shape)
             start = np.clip(-first, 0, length)
             stop = np.maximum(np.clip(lengths - first, 0, length), start)
-        samples = self._maps.windows(rows, first, length)
-        _silence_padding(samples, start, stop)
-        return Gathered(samples, self.scales[rows], start, stop)
+        places = self._maps.places(rows, first, length)
+        padded = bool(((start > 0) | (stop < length)).any())
+        return Windows(places, self.scales[rows], start, stop, padded)
 
     @cached_property
     def _ids(self) -> pd.DataFrame:
@@ -220,12 +256,6 @@ class SignalStore:
         layout = self.layout
         leads = len(self.spec.leads)
         return ShardMaps(files, layout.shard, layout.offset, layout.length, leads)
-
-    @cached_property
-    def _common_length(self) -> int | None:
-        """Give the length of all records; None where they are ragged."""
-        lengths = self.lengths
-        return int(lengths[0]) if len(lengths) and (lengths == lengths[0]).all() else None
 
     def _require_indices(self, indices: npt.ArrayLike) -> Integers:
         given = np.asarray(indices)
