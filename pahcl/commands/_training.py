@@ -23,6 +23,7 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from omegaconf.errors import OmegaConfBaseException
 
 from pahcl.commands._common import modules_in
@@ -79,6 +80,22 @@ def experiment(dump: str) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in {"config", "ckpt_path"}}
 
 
+class WholeCheckpoints(TorchCheckpointIO):
+    """Let a checkpoint appear whole or not at all.
+
+    Lightning copies it from the system's folder for temporary files, which on a cluster is often
+    another disk: a kill or a full disk in that copy would leave half a `last.ckpt`.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
+    ) -> None:
+        """Write beside the target, then rename."""
+        temporary = Path(f"{path}.tmp")
+        super().save_checkpoint(checkpoint, temporary, storage_options)
+        temporary.replace(path)
+
+
 class Cli(LightningCLI):
     """Walk from a config to a run folder.
 
@@ -125,6 +142,8 @@ class Cli(LightningCLI):
         if self.options.ckpt_path is None and self.folder.last.is_file():
             log.info("Going on with %s from %s.", self.folder.path, self.folder.last.name)
             self.options.ckpt_path = str(self.folder.last)
+        if self.options.ckpt_path is not None:
+            read_checkpoint(self.options.ckpt_path)
 
     def _choose_checkpoint(self) -> None:
         """Take the run's best checkpoint where `--ckpt_path` names none; refuse a missing one."""
@@ -154,6 +173,7 @@ class Cli(LightningCLI):
             kwargs["logger"] = build_loggers(self.folder, self.options.run)
         if not sys.stderr.isatty() and settings.get("enable_progress_bar") is None:
             kwargs["enable_progress_bar"] = False
+        kwargs["plugins"] = [*(settings.get("plugins") or []), WholeCheckpoints()]
         kwargs["callbacks"] = [*(settings.get("callbacks") or []), *self._callbacks(trying)]
         return super().instantiate_trainer(**kwargs)
 

@@ -276,3 +276,16 @@ def test_ranks_of_a_launcher_need_a_common_name(
     unnamed = [word for word in fit_line("x") if not word.startswith("--run.name")]
     assert main(unnamed) == 2
     assert "--run.name" in capsys.readouterr().err
+
+
+def test_a_damaged_checkpoint_is_not_gone_on_with(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(fit_line("a")) == 0
+    last = place / "runs/finetune/a/checkpoints/last.ckpt"
+    assert not list(last.parent.glob("*.tmp"))
+    last.write_bytes(last.read_bytes()[:1000])
+    assert main([*fit_line("a"), "--trainer.max_epochs=2"]) == 1
+    said = capsys.readouterr().err
+    assert "last.ckpt" in said
+    assert "Traceback" not in said
