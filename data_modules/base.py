@@ -259,12 +259,13 @@ class SignalDataModule(LightningDataModule):
             )
         rate = cls.rates[0] if fs is None else fs
         index = cls.index(folder, fs=source_rate(cls.rates, rate), **options)
+        simulated = (folder / "simulation.json").is_file()
         return write_store(
             Path(out),
             index,
             functools.partial(cls.read, folder),
             dataset=cls.name,
-            dataset_version=cls.version,
+            dataset_version="simulated" if simulated else cls.version,
             modality=cls.modality,
             leads=cls.leads,
             unit=cls.unit,

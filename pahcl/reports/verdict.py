@@ -17,7 +17,7 @@ from pahcl.reports.names import (
     span,
     split_average,
 )
-from pahcl.reports.runs import Run
+from pahcl.reports.runs import Run, as_dict
 from pahcl.task import Task
 
 FEW_POSITIVES = 20
@@ -184,6 +184,8 @@ def warnings(run: Run) -> list[str]:
 def _unfinished(run: Run) -> list[str]:
     """Name what has still to be done before this is evidence."""
     found = []
+    if as_dict(run.receipt.get("data")).get("dataset_version") == "simulated":
+        found.append("The recordings are simulated: nothing here is evidence about patients.")
     config = run.folder.config
     missing = [name for name in run.missing if run.split == "test" or name == config.name]
     if {"metrics.json", "predictions.parquet"} & set(missing):
