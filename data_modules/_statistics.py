@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from pahcl.files import sha256_text
 from pahcl.task import Task
 
 
@@ -99,7 +99,7 @@ def describe_splits(
         found[name] = {
             "records": len(part),
             "subjects": int(part["subject_id"].nunique()),
-            "digest": hashlib.sha256(text.encode()).hexdigest(),
+            "digest": sha256_text(text),
             "by_class": counts_by_class(task, targets[here]),
             "copies_of_training": 0 if name == "train" else int(part["digest"].isin(trained).sum()),
         }

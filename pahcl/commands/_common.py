@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import json
-import os
 import pkgutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from pahcl import files
 from pahcl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,6 +49,4 @@ def write_json(path: str | Path | None, facts: dict[str, Any]) -> None:
         return
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(target)
+    files.write_json(target, facts)

@@ -38,6 +38,7 @@ from pahcl.commands._run import (
 from pahcl.errors import UsageError
 from pahcl.evaluation.evidence import verify_evidence
 from pahcl.evaluation.run import RunFolder
+from pahcl.files import appearing, write_text
 from pahcl.modules.callbacks import EpochLine, EvidenceWriter, StepSeed
 from pahcl.modules.checkpoint import read_checkpoint
 
@@ -62,9 +63,7 @@ class SaveConfig(SaveConfigCallback):
         target = RunFolder(Path(trainer.default_root_dir)).config
         if stage == "fit" or not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
-            temporary = target.with_suffix(".tmp")
-            temporary.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
-            temporary.replace(target)
+            write_text(target, yaml.safe_dump(config, sort_keys=False))
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.experiment.config.update(config, allow_val_change=True)
@@ -91,9 +90,8 @@ class WholeCheckpoints(TorchCheckpointIO):
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
     ) -> None:
         """Write beside the target, then rename."""
-        temporary = Path(f"{path}.tmp")
-        super().save_checkpoint(checkpoint, temporary, storage_options)
-        temporary.replace(path)
+        with appearing(Path(path)) as temporary:
+            super().save_checkpoint(checkpoint, temporary, storage_options)
 
 
 class Cli(LightningCLI):

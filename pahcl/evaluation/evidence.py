@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +17,9 @@ from pahcl.errors import PahclError, UsageError
 from pahcl.evaluation.intervals import Bootstrap, Interval, bootstrap_intervals
 from pahcl.evaluation.metrics import Metrics, evaluate
 from pahcl.evaluation.predictions import write_predictions
-from pahcl.evaluation.receipt import ReceiptParts, build_receipt, file_digest
+from pahcl.evaluation.receipt import ReceiptParts, build_receipt
 from pahcl.evaluation.run import RunFolder
+from pahcl.files import plain, sha256_file, write_json
 from pahcl.task import Task
 
 FORMAT = 1
@@ -118,7 +118,7 @@ def verify_evidence(folder: RunFolder, split: str = "test") -> list[str]:
     return [
         f"{path.name} is not the file of which the receipt holds the digest"
         for name, path in files.items()
-        if not path.is_file() or file_digest(path) != digests.get(name)
+        if not path.is_file() or sha256_file(path) != digests.get(name)
     ]
 
 
@@ -163,7 +163,7 @@ def metrics_facts(
         },
         "notes": [*metrics.notes, *bootstrap.notes],
     }
-    return {name: plain(value) for name, value in facts.items()}
+    return dict(plain(facts, finite=True))
 
 
 def _facts(interval: Interval) -> dict[str, float]:
@@ -172,27 +172,6 @@ def _facts(interval: Interval) -> dict[str, float]:
 
 def _support(scores: Mapping[str, float]) -> dict[str, int]:
     return {name: value for name, value in scores.items() if isinstance(value, int)}
-
-
-def plain(value: Any) -> Any:
-    """Bring facts to what JSON knows: NaN and infinities become null."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
-def write_json(path: Path, facts: Mapping[str, Any]) -> None:
-    """Write facts as JSON, atomically."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    text = json.dumps(plain(facts), indent=2, ensure_ascii=False, allow_nan=False)
-    temporary.write_text(text + "\n", encoding="utf-8")
-    temporary.replace(path)
 
 
 def _times_scored(receipt: Path) -> int:

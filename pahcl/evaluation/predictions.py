@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pahcl.errors import PahclError, UsageError
+from pahcl.files import appearing
 from pahcl.task import UNLABELLED_CLASS, Task
 
 DEFAULT_THRESHOLD = 0.5
@@ -192,10 +192,8 @@ def as_arrays(task: Task, predictions: pd.DataFrame) -> Scored:
 
 def write_predictions(path: str | Path, predictions: pd.DataFrame) -> None:
     """Write a predictions table as Parquet, atomically: no reader ever sees half a file."""
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    predictions.to_parquet(temporary, index=False)
-    temporary.replace(target)
+    with appearing(Path(path)) as temporary:
+        predictions.to_parquet(temporary, index=False)
 
 
 def read_predictions(path: str | Path) -> pd.DataFrame:

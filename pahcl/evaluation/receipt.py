@@ -5,9 +5,7 @@ No absolute path and no host name is written, so a receipt can be published.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
-import json
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -18,7 +16,7 @@ from typing import Any
 import torch
 
 import pahcl
-from pahcl.errors import UsageError
+from pahcl.files import sha256_file
 
 FORMAT = 1
 LIBRARIES = ("torch", "lightning", "torchmetrics", "numpy", "scipy", "pandas", "pyarrow", "h5py")
@@ -47,34 +45,6 @@ class ReceiptParts:
     wall_time_s: float | None = None
     device: str = "cpu"
     extra: Mapping[str, Any] = field(default_factory=dict)
-
-
-def file_digest(path: str | Path) -> str:
-    """Give the SHA-256 of a file, read in pieces."""
-    source = Path(path)
-    if not source.is_file():
-        raise UsageError(f"There is no file {source} to take a digest of.")
-    with source.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def tree_digest(path: str | Path, pattern: str = "**/*") -> str:
-    """Give one SHA-256 for the files below a folder: their relative names and contents."""
-    root = Path(path)
-    if not root.is_dir():
-        raise UsageError(f"There is no folder {root} to take a digest of.")
-    total = hashlib.sha256()
-    names = {file.relative_to(root).as_posix(): file for file in root.glob(pattern)}
-    for name, file in sorted(names.items()):
-        if file.is_file():
-            total.update(f"{name}\0{file_digest(file)}\n".encode())
-    return total.hexdigest()
-
-
-def text_digest(facts: Mapping[str, Any]) -> str:
-    """Give the SHA-256 of plain facts, whatever the order of their keys."""
-    text = json.dumps(facts, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def git_state(package: Path | None = None) -> dict[str, Any]:
@@ -145,9 +115,6 @@ def build_receipt(
 
     Returns:
         Plain types for `receipt.json`.
-
-    Raises:
-        UsageError: A file is not there.
     """
     inputs = {"config": parts.config, "checkpoint": parts.checkpoint, **files}
     return {
@@ -155,7 +122,7 @@ def build_receipt(
         **facts,
         "seed": parts.seed,
         "data": dict(parts.data),
-        "sha256": {name: file_digest(path) for name, path in inputs.items() if path is not None},
+        "sha256": {name: sha256_file(path) for name, path in inputs.items() if path is not None},
         "code": {"version": pahcl.__version__, **git_state()},
         "libraries": library_versions(),
         "hardware": hardware(parts.device),

@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 
 from pahcl.evaluation.compare import Comparison, GroupValue
-from pahcl.evaluation.evidence import plain
 from pahcl.evaluation.run import RunFolder
 from pahcl.evaluation.summary import Group, Summary, spread
+from pahcl.files import plain
 from pahcl.task import metric_mode
 
 Cells = list[list[str]]
@@ -264,4 +264,4 @@ def to_facts(summary: Summary) -> dict[str, Any]:
         "bootstrap": {"samples": summary.samples, "level": summary.level, "seed": summary.seed},
         "caption": caption(summary),
     }
-    return {name: plain(value) for name, value in facts.items()}
+    return dict(plain(facts, finite=True))

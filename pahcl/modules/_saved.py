@@ -6,10 +6,8 @@ import importlib
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 from torch import Tensor
 
 from pahcl import __version__
@@ -17,6 +15,7 @@ from pahcl.encoders.base import Encoder
 from pahcl.encoders.heads import Head
 from pahcl.encoders.pooling import Pooling
 from pahcl.errors import CheckpointError
+from pahcl.files import plain
 from pahcl.signals.spec import SignalSpec
 from pahcl.task import Task
 
@@ -189,22 +188,3 @@ def find_class(class_path: str, base: type[T], source: str) -> type[T]:
             "class of yours, import its module first."
         )
     return kind
-
-
-def plain(value: Any) -> Any:
-    """Bring nested values to str, int, float, bool, None, list and dict.
-
-    Raises:
-        TypeError: A value has no plain form.
-    """
-    if value is None or type(value) in (bool, int, float, str):
-        return value
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item) for item in value]
-    if isinstance(value, np.generic | np.ndarray | Tensor):
-        return plain(value.tolist())
-    if isinstance(value, Path):
-        return str(value)
-    raise TypeError(f"{type(value).__name__} has no plain form for a checkpoint: {value!r}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from markupsafe import Markup, escape
 
 from pahcl import __version__
 from pahcl.errors import PahclError
+from pahcl.files import write_text
 from pahcl.reports.comparison_sections import comparison_page
 from pahcl.reports.runs import Run, pretty_json
 from pahcl.reports.sections import sections
@@ -76,11 +76,9 @@ def write_page(target: Path, text: str) -> None:
     Raises:
         PahclError: The place cannot be written.
     """
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(target)
+        write_text(target, text)
     except OSError as error:
         raise PahclError(
             f"The page cannot be written to {target}: {error.strerror or error}. Choose another "

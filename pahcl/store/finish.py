@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pahcl.errors import DataError, StoreError
-from pahcl.store.files import (
+from pahcl.files import (
     is_temporary,
     sha256_file,
     write_atomically,
-    write_json_atomically,
+    write_json,
 )
 from pahcl.store.manifest import (
     MANIFEST,
@@ -96,7 +96,7 @@ def finish(out: Path, plan: Plan) -> Manifest:
         code_version=plan.code_version,
         parent=plan.recipe.parent,
     )
-    write_json_atomically(out / MANIFEST, manifest.to_dict())
+    write_json(out / MANIFEST, manifest.to_dict(), sort_keys=True)
     clean_up(out)
     return manifest
 

@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 
 from pahcl.errors import DataError, StoreError
+from pahcl.files import canonical_json, sha256_text
 from pahcl.signals.spec import SignalSpec
-from pahcl.store.files import canonical_json, sha256_text
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"

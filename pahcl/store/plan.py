@@ -15,14 +15,15 @@ import pandas as pd
 
 import pahcl
 from pahcl.errors import StoreError, UsageError
-from pahcl.signals import SignalSpec
-from pahcl.store.files import (
+from pahcl.files import (
     canonical_json,
     is_temporary,
+    plain,
     sha256_text,
     temporary_for,
-    write_json_atomically,
+    write_json,
 )
+from pahcl.signals import SignalSpec
 from pahcl.store.manifest import FORMAT_VERSION, MANIFEST, SHARDS, TABLE, Manifest, Rejection
 
 PLAN = "plan.json"
@@ -154,10 +155,9 @@ def plain_config(config: Mapping[str, Any] | None) -> dict[str, Any]:
         UsageError: An option is not made of texts, numbers, lists and dicts.
     """
     try:
-        plain: dict[str, Any] = json.loads(canonical_json(dict(config or {})))
+        return dict(plain(dict(config or {})))
     except TypeError as error:
         raise UsageError(f"The store's `config` must be made of plain types: {error}.") from error
-    return plain
 
 
 def digest_table(table: pd.DataFrame) -> str:
@@ -214,7 +214,7 @@ def _publish(path: Path, plan: Plan) -> None:
     """Write the plan unless another process has just done so."""
     draft = temporary_for(path)
     try:
-        write_json_atomically(draft, plan.to_dict())
+        write_json(draft, plan.to_dict(), sort_keys=True)
         with contextlib.suppress(FileExistsError):
             try:
                 os.link(draft, path)  # unlike a rename, it never replaces a file

@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pahcl.errors import RecordError, SpecError
+from pahcl.files import write_atomically, write_json
 from pahcl.signals import Recording, SignalSpec, convert_record, quality_flags, select_leads
 from pahcl.signals.quality import FLAGS
-from pahcl.store.files import write_atomically, write_json_atomically
 from pahcl.store.manifest import SHARDS, Rejection, ShardInfo, shard_name
 from pahcl.store.plan import PARTS
 from pahcl.store.quantise import quantise
@@ -165,7 +165,7 @@ def write_shard(job: ShardJob) -> int:
     part, marker = part_paths(job.out, job.number)
     write_atomically(part, lambda stream: pq.write_table(table, stream))
     done = {"shard": asdict(info[0]), "rejected": [asdict(item) for item in rejected]}
-    write_json_atomically(marker, done)
+    write_json(marker, done, sort_keys=True)
     return job.number
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pahcl.store.files import sha256_file
+from pahcl.files import sha256_file
 from pahcl.store.manifest import SHARDS, TABLE
 from pahcl.store.reader import SignalStore
 

@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from pahcl.errors import DataError, StoreError, UsageError
+from pahcl.files import canonical_json, sha256_text
 from pahcl.signals import Filter, Modality, SignalSpec
-from pahcl.store.files import canonical_json, sha256_text
 from pahcl.store.finish import clean_up, complete_manifest, finish
 from pahcl.store.manifest import (
     MANIFEST,

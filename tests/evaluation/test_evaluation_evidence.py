@@ -17,10 +17,7 @@ from pahcl.evaluation.metrics import evaluate
 from pahcl.evaluation.predictions import predictions_table
 from pahcl.evaluation.receipt import (
     ReceiptParts,
-    file_digest,
     git_state,
-    text_digest,
-    tree_digest,
 )
 from pahcl.evaluation.run import RunFolder
 from pahcl.task import Task
@@ -181,21 +178,6 @@ def test_a_missing_checkpoint_is_refused_before_anything_is_written(run):
     with pytest.raises(UsageError, match=r"best\.ckpt"):
         write(run)
     assert not run.metrics.exists()
-
-
-def test_digests(tmp_path):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "x").write_text("1")
-    (tmp_path / "y").write_text("2")
-    first = tree_digest(tmp_path)
-    assert tree_digest(tmp_path) == first
-    (tmp_path / "y").rename(tmp_path / "z")
-    assert tree_digest(tmp_path) != first
-    assert file_digest(tmp_path / "z") == hashlib.sha256(b"2").hexdigest()
-    assert text_digest({"a": 1, "b": 2}) == text_digest({"b": 2, "a": 1})
-    for bad in (lambda: file_digest(tmp_path / "no"), lambda: tree_digest(tmp_path / "no")):
-        with pytest.raises(UsageError, match="no f"):
-            bad()
 
 
 def test_git_state_is_that_of_the_packages_own_checkout(tmp_path):

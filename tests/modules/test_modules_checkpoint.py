@@ -11,7 +11,7 @@ from pahcl.encoders.heads import MLPHead
 from pahcl.encoders.pooling import AttentionPool
 from pahcl.encoders.resnet import SmallResNet1d
 from pahcl.errors import CheckpointError
-from pahcl.modules._saved import KEY, SavedModel, plain
+from pahcl.modules._saved import KEY, SavedModel
 from pahcl.modules.checkpoint import load, load_encoder, read_checkpoint
 from pahcl.modules.finetuning import Finetuning
 from pahcl.signals.spec import Filter, SignalSpec
@@ -271,13 +271,6 @@ def test_a_damaged_description_is_refused(trained, tmp_path, change, text):
     _, path = trained
     with pytest.raises(CheckpointError, match=text):
         load(edit(path, tmp_path / "edited.ckpt", change))
-
-
-def test_plain_values_stay_and_others_are_refused():
-    values = {"a": (1, 2.5), "b": np.arange(2), "c": None, 3: {True}, "t": torch.ones(1)}
-    assert plain(values) == {"a": [1, 2.5], "b": [0, 1], "c": None, "3": [True], "t": [1.0]}
-    with pytest.raises(TypeError, match="no plain form"):
-        plain({"x": object()})
 
 
 @pytest.mark.parametrize("arguments", [{}, {"scheduler": "cosine"}, {"strategy": LinearProbe()}])
