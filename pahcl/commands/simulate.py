@@ -38,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the corpus with a progress bar and say what it holds."""
+    """Write the corpus with a progress bar and say what it holds, or that it is there already."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -64,10 +64,15 @@ def run(arguments: argparse.Namespace) -> int:
                 f"The corpus could not be written to {out}: {error.strerror or error}. Free space "
                 "or give another folder with --out, and run the command again."
             ) from error
+    if not bar.tasks[0].completed:
+        console.print(
+            f"{out} holds this corpus already; nothing had to be written.", soft_wrap=True
+        )
     console.print(
         f"{arguments.dataset}: {counts['records']} records of {counts['subjects']} subjects, and "
         f"{counts['table_rows'] - counts['records']} rows of ugly cases, in {out} "
-        f"(seed {arguments.seed})."
+        f"(seed {arguments.seed}).",
+        soft_wrap=True,
     )
     facts = {"dataset": arguments.dataset, "out": str(out), "seed": arguments.seed}
     write_json(arguments.json, {**facts, "counts": counts})

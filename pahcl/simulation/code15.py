@@ -143,7 +143,7 @@ def write(
     """Write `records` good exams, and a few ugly ones beside them, in at least three parts.
 
     Args:
-        out: The folder; empty, new, or an older corpus of this simulator.
+        out: The folder; empty, new, or with this very corpus, which is left as it is if complete.
         records: Number of good exams.
         seed: The same seed gives the same bytes.
         ugly: Whether the ugly cases and the dummy last rows are written, too.
@@ -155,10 +155,13 @@ def write(
         `table_rows`, `stored_exams` (no dummies), `readable` and `unreadable` rows of the table.
 
     Raises:
-        UsageError: `out` holds files that no simulator wrote.
+        UsageError: `out` holds another corpus, or files that no simulator wrote.
         DataError: `out` cannot be made.
     """
-    claim_folder(out, "code15", _LAYOUT)
+    question = {"seed": seed, "records": records, "ugly": ugly, "part_exams": part_exams}
+    there = claim_folder(out, "code15", _LAYOUT, question)
+    if there is not None:
+        return there
     kinds = [kind for kind, count in UGLY.items() for _ in range(count)] if ugly else []
     stored = records + len(kinds) - kinds.count("row_without_part")
     parts = _Parts(out, stored, min(part_exams, -(-stored // 3)), dummy=ugly)
@@ -177,21 +180,30 @@ def write(
     parts.close()
     rows = [exam for exam in exams if exam.kind != "exam_without_row"]
     _write_table(out / "exams.csv", rows, parts.count, seed)
-    unreadable = kinds.count("zero_exam") + kinds.count("row_without_part")
     counts = {
-        **{kind: kinds.count(kind) for kind in UGLY},
-        "records": records,
-        "subjects": len({exam.patient for exam in exams if exam.kind == "good"}),
+        **_counts(exams, rows),
         "dummy_row": parts.count if ugly else 0,
         "parts": parts.count,
-        "table_rows": len(rows),
         "stored_exams": stored,
+    }
+    truth = {str(e.exam_id): {"truth": e.truth, "rr": e.rr, "case": e.kind} for e in exams}
+    facts = {"complete": True, "counts": counts, "records": truth}
+    write_mark(out, "code15", question, facts)
+    return counts
+
+
+def _counts(exams: list[_Exam], rows: list[_Exam]) -> dict[str, int]:
+    """Count all exams by kind, and the rows of the table by whether they can be read."""
+    kinds = [exam.kind for exam in exams]
+    unreadable = kinds.count("zero_exam") + kinds.count("row_without_part")
+    return {
+        **{kind: kinds.count(kind) for kind in UGLY},
+        "records": kinds.count("good"),
+        "subjects": len({exam.patient for exam in exams if exam.kind == "good"}),
+        "table_rows": len(rows),
         "readable": len(rows) - unreadable,
         "unreadable": unreadable,
     }
-    truth = {str(e.exam_id): {"truth": e.truth, "rr": e.rr, "case": e.kind} for e in exams}
-    write_mark(out, "code15", {"complete": True, "seed": seed, "counts": counts, "records": truth})
-    return counts
 
 
 class _Parts:

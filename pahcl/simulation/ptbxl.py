@@ -100,7 +100,7 @@ def write(
     """Write `records` good records, and a few ugly ones beside them.
 
     Args:
-        out: The folder; empty, new, or an older corpus of this simulator.
+        out: The folder; empty, new, or with this very corpus, which is left as it is if complete.
         records: Number of good records.
         seed: The same seed gives the same bytes.
         ugly: Whether the ugly cases are written, too.
@@ -111,10 +111,13 @@ def write(
         `readable` and `unreadable` (rows of the table with and without a usable signal).
 
     Raises:
-        UsageError: `out` holds files that no simulator wrote.
+        UsageError: `out` holds another corpus, or files that no simulator wrote.
         DataError: `out` cannot be written.
     """
-    claim_folder(out, "ptbxl", _LAYOUT)
+    question = {"seed": seed, "records": records, "ugly": ugly}
+    there = claim_folder(out, "ptbxl", _LAYOUT, question)
+    if there is not None:
+        return there
     cases = draw_cases(SITE.population, records, (seed, SITE.number))
     rows: list[Row] = []
     for ecg_id, one in enumerate(simulate(SITE, cases, SECONDS), start=1):
@@ -143,8 +146,8 @@ def write(
         "unreadable": unreadable,
     }
     truth = {str(row.ecg_id): {"truth": row.truth, "rr": row.rr, "case": row.kind} for row in rows}
-    facts = {"complete": True, "seed": seed, "counts": counts, "records": truth}
-    write_mark(out, "ptbxl", facts)
+    facts = {"complete": True, "counts": counts, "records": truth}
+    write_mark(out, "ptbxl", question, facts)
     return counts
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pahcl.cli import main
 from pahcl.commands import simulate
 from pahcl.errors import DataError, UsageError
 
@@ -47,6 +48,29 @@ def test_refuses_a_folder_of_other_files(tmp_path):
     with pytest.raises(UsageError, match="left alone"):
         called("ptbxl", "--out", str(tmp_path), "--records", "1")
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_another_corpus_is_refused_and_the_same_one_left_as_it_is(tmp_path, capsys):
+    out = tmp_path / "corpus"
+    line = ["simulate", "code15", "--out", str(out)]
+    first = [*line, "--records", "3", "--seed", "2"]
+    assert main(first) == 0
+    written = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    for other, named in (
+        (["--records", "4", "--seed", "2"], "3 records, seed 2, not of 4 records, seed 2"),
+        (["--records", "3"], "3 records, seed 2, not of 3 records, seed 0"),
+    ):
+        assert main([*line, *other]) == 2
+        refused = " ".join(capsys.readouterr().err.split())
+        assert f"{out} holds a corpus of {named}" in refused
+        assert "another folder with --out, or delete this one" in refused
+    assert main([*first, "--json", str(tmp_path / "facts.json")]) == 0
+    assert "holds this corpus already" in " ".join(capsys.readouterr().out.split())
+    assert json.loads((tmp_path / "facts.json").read_text())["counts"]["records"] == 3
+    assert written == {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    (out / "exams.csv").unlink()
+    assert main(first) == 0
+    assert (out / "exams.csv").exists()
 
 
 def test_a_file_in_the_way_is_named(tmp_path):

@@ -175,16 +175,26 @@ def test_same_seed_same_bytes_and_another_seed_others(tmp_path):
     assert first != other
 
 
-def test_a_foreign_folder_is_refused_and_an_own_one_replaced(tmp_path):
+def test_a_foreign_folder_is_refused(tmp_path):
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     (foreign / "ptbxl_database.csv").write_text("mine")
     with pytest.raises(UsageError, match="left alone"):
         ptbxl.write(foreign, records=1)
     assert (foreign / "ptbxl_database.csv").read_text() == "mine"
+
+
+def test_a_corpus_that_was_interrupted_is_begun_again(tmp_path):
+    def interrupted(done):
+        raise KeyboardInterrupt
+
     own = tmp_path / "own"
-    ptbxl.write(own, records=6, ugly=False)
+    with pytest.raises(KeyboardInterrupt):
+        ptbxl.write(own, records=2, ugly=False, progress=interrupted)
     (own / "notes.txt").write_text("kept")
+    (own / "records500" / "00000" / "00009_hr.dat").write_text("left over")
+    with pytest.raises(UsageError, match=r"an unfinished corpus of 2 records, seed 0, not of 3"):
+        ptbxl.write(own, records=3, ugly=False)
     ptbxl.write(own, records=2, ugly=False)
     assert len(list(own.rglob("*.dat"))) == 4
     assert (own / "notes.txt").read_text() == "kept"
