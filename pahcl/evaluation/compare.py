@@ -56,6 +56,11 @@ class Comparison:
     left_out: int
     sources: str
 
+    @property
+    def interval(self) -> Interval:
+        """Give the difference with its ends."""
+        return Interval(self.difference, self.low, self.high)
+
 
 def paired_comparison(
     task: Task,
@@ -115,7 +120,7 @@ def paired_comparison(
 
 
 @dataclass(frozen=True)
-class GroupValue:
+class GroupValue(Interval):
     """Hold a metric of a group of runs that differ in their seed.
 
     Args:
@@ -125,10 +130,7 @@ class GroupValue:
         runs: The value of each run.
     """
 
-    value: float
-    low: float
-    high: float
-    runs: tuple[float, ...]
+    runs: tuple[float, ...] = ()
 
 
 def group_values(
@@ -166,7 +168,7 @@ def group_values(
     for name in metrics:
         runs = tuple(point[name] for point in points)
         value = float(np.mean(runs))
-        interval = Interval(value, float("nan"), float("nan"))
+        interval = Interval(value)
         if name in drawn:
             means = over_seeds(drawn[name], np.random.default_rng([seed, 2]))
             means = means if name in UNBOUNDED else means.clip(0.0, 1.0)

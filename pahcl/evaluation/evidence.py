@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -138,7 +137,7 @@ def metrics_facts(
     for name, scores in metrics.per_class.items():
         intervals = bootstrap.per_class[name]
         bare = {
-            metric: _facts(intervals.get(metric, Interval(value, math.nan, math.nan)))
+            metric: _facts(intervals.get(metric, Interval(value)))
             for metric, value in scores.items()
             if not isinstance(value, int)
         }

@@ -6,6 +6,8 @@ intervals are percentile intervals (Efron 1979); how they are made is told in do
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,11 +30,43 @@ ROUNDING = 1e-6
 
 @dataclass(frozen=True)
 class Interval:
-    """Hold a value and its interval, NaN where it has none."""
+    """Hold a value and its interval, NaN where it has none.
+
+    Args:
+        value: The value.
+        low: Lower end.
+        high: Upper end.
+    """
 
     value: float
-    low: float
-    high: float
+    low: float = math.nan
+    high: float = math.nan
+
+    @classmethod
+    def read(cls, found: object) -> Interval:
+        """Read what `metrics.json` holds: value, low and high, a bare number, or null."""
+        if isinstance(found, Mapping):
+            return Interval(*(_number(found.get(key)) for key in ("value", "low", "high")))
+        return Interval(_number(found))
+
+    @property
+    def known(self) -> bool:
+        """Say whether there is a value."""
+        return not math.isnan(self.value)
+
+    @property
+    def has_ends(self) -> bool:
+        """Say whether both ends are known."""
+        return not (math.isnan(self.low) or math.isnan(self.high))
+
+    @property
+    def width(self) -> float:
+        """Give the distance between the ends."""
+        return self.high - self.low
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else math.nan
 
 
 @dataclass(frozen=True)
@@ -76,7 +110,7 @@ def percentile_interval(value: float, samples: npt.ArrayLike, level: float) -> I
     drawn = np.asarray(samples, np.float64)
     drawn = drawn[np.isfinite(drawn)]
     if np.isnan(value) or not len(drawn):
-        return Interval(value, float("nan"), float("nan"))
+        return Interval(value)
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return Interval(value, min(float(low), value), max(float(high), value))
 
@@ -116,7 +150,7 @@ def bootstrap_intervals(
     notes = []
     for name, value in points.macro.items():
         if name.removeprefix("macro_") in NOT_RESAMPLED:
-            whole[name] = Interval(value, float("nan"), float("nan"))
+            whole[name] = Interval(value)
             continue
         values = overall(task, [drawn], name, seed)[0]
         whole[name] = percentile_interval(value, values, level)
@@ -198,9 +232,8 @@ def _rare(task: Task, scored: Scored, undefined: dict[str, int], samples: int) -
 
 
 def _without_intervals(points: Metrics, samples: int, level: float, seed: int) -> Bootstrap:
-    nan = float("nan")
     return Bootstrap(
-        metrics={name: Interval(value, nan, nan) for name, value in points.macro.items()},
+        metrics={name: Interval(value) for name, value in points.macro.items()},
         per_class={name: {} for name in points.per_class},
         undefined_samples=dict.fromkeys(points.per_class, 0),
         notes=(f"no intervals: {points.n_subjects} subject(s), of which at least 2 are needed",),

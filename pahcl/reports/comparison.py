@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pahcl.evaluation.compare import Comparison as Difference
+from pahcl.evaluation.intervals import Interval
 from pahcl.evaluation.run import RunFolder
 from pahcl.evaluation.summary import Group, Summary, find_group, spread, summarize
 from pahcl.reports.names import (
@@ -18,7 +19,7 @@ from pahcl.reports.names import (
     percent,
     with_interval,
 )
-from pahcl.reports.runs import SCRATCH, Interval, Run
+from pahcl.reports.runs import SCRATCH, Run
 from pahcl.reports.style import PALETTE
 from pahcl.reports.tables import Cell, Table, metric_cell
 from pahcl.reports.verdict import people_warnings, support_warnings
@@ -115,8 +116,7 @@ def compare_runs(runs: Sequence[Run]) -> Compared:
 
 def primary_of(group: Group) -> Interval:
     """Give a group's mean of the primary metric with its interval."""
-    found = group.values[group.task.primary_metric]
-    return Interval(found.value, found.low, found.high)
+    return group.values[group.task.primary_metric]
 
 
 def sentences(compared: Compared) -> list[str]:
@@ -133,7 +133,7 @@ def sentences(compared: Compared) -> list[str]:
         f"split{better}."
     ]
     for a, b, found in compared.differences:
-        ends = with_interval(Interval(found.difference, found.low, found.high), digits)
+        ends = with_interval(found.interval, digits)
         judged = "is unlikely to be chance" if _is_clear(found) else "may well be chance"
         share = f"With {percent(a.fraction)} of the labels: " if a.fraction is not None else ""
         said.append(
@@ -188,10 +188,9 @@ def group_table(compared: Compared, task: Task) -> Table:
     for group in compared.groups:
         digits = digits_for(task.primary_metric)
         ends = [number(x, digits) for x in spread(group.values[task.primary_metric])]
-        values = [group.values[name] for name in metrics]
         cells = [
-            metric_cell(Interval(v.value, v.low, v.high), name, strong=name == task.primary_metric)
-            for name, v in zip(metrics, values, strict=True)
+            metric_cell(group.values[name], name, strong=name == task.primary_metric)
+            for name in metrics
         ]
         rows.append(
             (
@@ -228,7 +227,6 @@ def difference_table(compared: Compared, task: Task) -> Table:
     digits = digits_for(task.primary_metric)
     rows = []
     for a, b, found in compared.differences:
-        difference = Interval(found.difference, found.low, found.high)
         rows.append(
             (
                 Cell("–" if a.fraction is None else percent(a.fraction), strong=True),
@@ -236,7 +234,7 @@ def difference_table(compared: Compared, task: Task) -> Table:
                 Cell(compared.label(b)),
                 Cell(number(found.value_a, digits)),
                 Cell(number(found.value_b, digits)),
-                metric_cell(difference, task.primary_metric, strong=_is_clear(found)),
+                metric_cell(found.interval, task.primary_metric, strong=_is_clear(found)),
                 Cell(number(found.p_value)),
                 Cell(f"{found.n_records:,}", count(found.n_subjects, "person", "people")),
             )

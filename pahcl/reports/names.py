@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from pahcl.reports.runs import Interval
+from pahcl.evaluation.intervals import Interval
 
 METRIC_TITLES = {
     "auroc": "AUROC",

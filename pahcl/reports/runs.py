@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from pahcl.errors import PahclError
+from pahcl.evaluation.intervals import Interval
 from pahcl.evaluation.run import RunFolder, lookup
 from pahcl.reports.logs import TrainingLog, read_log
 from pahcl.task import Task
@@ -149,47 +150,6 @@ class Run:
         """Give the decision threshold of each class, where there is one."""
         found = as_dict(self.metrics.get("thresholds"))
         return {str(name): float(x) for name, x in found.items() if isinstance(x, int | float)}
-
-
-@dataclass(frozen=True)
-class Interval:
-    """Hold a number with the interval around it; NaN = not known.
-
-    Args:
-        value: The number.
-        low: Lower end.
-        high: Upper end.
-    """
-
-    value: float
-    low: float = float("nan")
-    high: float = float("nan")
-
-    @classmethod
-    def read(cls, found: object) -> Interval:
-        """Read what a metrics file holds: a number, null, or value, low and high."""
-        if isinstance(found, dict):
-            return cls(*(_number(found.get(key)) for key in ("value", "low", "high")))
-        return cls(_number(found))
-
-    @property
-    def known(self) -> bool:
-        """Say whether there is a number."""
-        return self.value == self.value
-
-    @property
-    def has_ends(self) -> bool:
-        """Say whether both ends are known."""
-        return self.low == self.low and self.high == self.high
-
-    @property
-    def width(self) -> float:
-        """Give the distance between the ends."""
-        return self.high - self.low
-
-
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else float("nan")
 
 
 def as_dict(value: object) -> dict[str, Any]:

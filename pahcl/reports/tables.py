@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pahcl.evaluation.intervals import Interval
 from pahcl.reports.classification import ClassScores
 from pahcl.reports.names import (
     UNITS_OF_TARGET,
@@ -16,7 +17,7 @@ from pahcl.reports.names import (
     rounded_percent,
     split_average,
 )
-from pahcl.reports.runs import Interval, Run
+from pahcl.reports.runs import Run
 from pahcl.task import Task
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
