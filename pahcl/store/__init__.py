@@ -2,6 +2,7 @@
 
 from pahcl.store.derive import derive_store
 from pahcl.store.manifest import FORMAT_VERSION, Index, Manifest, Rejection, ShardInfo
+from pahcl.store.patience import is_machines_fault
 from pahcl.store.reader import Gathered, SignalStore
 from pahcl.store.verify import Finding, verify
 from pahcl.store.writer import merge, write_store
@@ -16,6 +17,7 @@ __all__ = [
     "ShardInfo",
     "SignalStore",
     "derive_store",
+    "is_machines_fault",
     "merge",
     "verify",
     "write_store",

@@ -14,7 +14,8 @@ from itertools import islice
 from multiprocessing.context import BaseContext
 
 from pahcl.errors import StoreError
-from pahcl.store.shards import Reader, ShardJob, write_shard
+from pahcl.store.patience import Reader
+from pahcl.store.shards import ShardJob, write_shard
 
 
 def write_all(jobs: Iterable[ShardJob], count: int, workers: int, read: Reader) -> Iterator[int]:
@@ -31,6 +32,7 @@ def write_all(jobs: Iterable[ShardJob], count: int, workers: int, read: Reader) 
 
     Raises:
         StoreError: A worker died.
+        DataError: The machine cannot read the publisher's files.
         OSError: The store cannot be written.
     """
     workers = min(workers, count)

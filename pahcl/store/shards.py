@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, cast
@@ -21,6 +21,7 @@ from pahcl.files import write_atomically, write_json
 from pahcl.signals import Recording, SignalSpec, convert_record, quality_flags, select_leads
 from pahcl.signals.quality import FLAGS
 from pahcl.store.manifest import SHARDS, Rejection, ShardInfo, shard_name
+from pahcl.store.patience import Reader, read_patiently
 from pahcl.store.plan import PARTS
 from pahcl.store.quantise import quantise
 
@@ -47,10 +48,9 @@ READER_ERRORS = (
     struct.error,
 )
 """What a reader, or the library beneath it, raises for a record that cannot be read. Any other
-`PahclError` (a damaged parent store, a table that vanished) is no record's fault and ends the work.
+`PahclError` (a damaged parent store, a table that vanished) is no record's fault and ends the work,
+and so does what `read_patiently` makes of a machine that cannot read.
 """
-
-Reader = Callable[[Mapping[str, Any]], Recording]
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ class ShardJob:
         read: Reads one row; picklable.
         conversion: What every recording is converted to.
         measure_quality: Whether quality flags are measured here, or came with the index.
+        root: The folder that the reader reads from, where it is known.
     """
 
     out: Path
@@ -74,6 +75,7 @@ class ShardJob:
     read: Reader
     conversion: SignalSpec
     measure_quality: bool = True
+    root: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,7 @@ def write_shard(job: ShardJob) -> int:
         The number of the shard.
 
     Raises:
+        DataError: The machine cannot read the publisher's files.
         OSError: The store's folder cannot be written.
     """
     records: list[dict[str, Any]] = []
@@ -144,7 +147,7 @@ def write_shard(job: ShardJob) -> int:
         offset = 0
         for position, row in enumerate(cast("list[dict[str, Any]]", job.rows.to_dict("records"))):
             try:
-                recording = job.read(row)
+                recording = read_patiently(job.read, row, job.root)
                 _require_same_record(recording, row)
                 packed = pack_record(recording, job.conversion, job.measure_quality)
             except READER_ERRORS as error:

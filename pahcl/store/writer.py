@@ -28,6 +28,7 @@ from pahcl.store.manifest import (
     Rejection,
     read_manifest,
 )
+from pahcl.store.patience import Reader
 from pahcl.store.plan import (
     PARTS,
     Plan,
@@ -39,7 +40,7 @@ from pahcl.store.plan import (
     require_store_folder,
 )
 from pahcl.store.pool import write_all
-from pahcl.store.shards import OWN_COLUMNS, Reader, ShardJob, read_marker
+from pahcl.store.shards import OWN_COLUMNS, ShardJob, read_marker
 
 SHARD_RECORDS = 512
 """Records of one shard: 60 MB for 12 leads, 10 s, 500 Hz; seconds of a worker's time."""
@@ -57,6 +58,7 @@ class Work:
         read: Reads one row.
         conversion: What each recording is converted to; its filter is applied.
         measure_quality: Whether quality flags are measured, or came with the index.
+        root: The folder that the reader reads from, where it is known.
     """
 
     recipe: Recipe
@@ -64,6 +66,7 @@ class Work:
     read: Reader
     conversion: SignalSpec
     measure_quality: bool = True
+    root: Path | None = None
 
 
 def write_store(
@@ -83,6 +86,7 @@ def write_store(
     shard: tuple[int, int] | None = None,
     progress: bool = True,
     config: Mapping[str, Any] | None = None,
+    root: Path | None = None,
 ) -> Manifest | None:
     """Write one corpus at one rate, or go on where an earlier call was stopped.
 
@@ -94,7 +98,8 @@ def write_store(
         index: What the data set holds.
         read: Reads one row of `index.table` (a dict) into a `Recording`; picklable. It raises
             `RecordError` for a record that cannot be used; errors of the libraries that it calls
-            (OSError, ValueError, LookupError, EOFError) reject it as well.
+            (OSError, ValueError, LookupError, EOFError) reject it as well, but for what is the
+            machine's fault: that is tried again, and ends the work if it lasts.
         dataset: Name of the data set.
         dataset_version: The publisher's version.
         modality: `ecg` or `pcg`.
@@ -108,6 +113,7 @@ def write_store(
             processes or machines share the work; then call `merge`.
         progress: Whether to show a progress bar where the error stream is a terminal.
         config: Further options that change what is stored (plain types, no paths).
+        root: The folder that the reader reads from: where it vanishes, no record is blamed.
 
     Returns:
         The manifest; None after a share of the work, unless the store is complete.
@@ -115,7 +121,8 @@ def write_store(
     Raises:
         StoreError: The folder was begun with another question or cannot be written, or a worker
             died; what is done is kept.
-        DataError: The index cannot be used, or not one record could be kept.
+        DataError: The index cannot be used, the machine cannot read, or not one record could be
+            kept.
         UsageError: An option is impossible.
     """
     _require_question(index, dataset, fs, leads)
@@ -123,7 +130,8 @@ def write_store(
     recipe = Recipe(
         dataset, dataset_version, spec, shard_records, plain_config(config), digest_index(index)
     )
-    return write(Path(out), Work(recipe, index, read, spec), workers, shard, progress)
+    work = Work(recipe, index, read, spec, root=root)
+    return write(Path(out), work, workers, shard, progress)
 
 
 def merge(out: str | Path) -> Manifest:
@@ -192,6 +200,7 @@ def _write(
             read=work.read,
             conversion=work.conversion,
             measure_quality=work.measure_quality,
+            root=work.root,
         )
         for number in left
     )

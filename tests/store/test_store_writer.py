@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from store_corpus import LEADS, make_index, read, steps_of, tree, write
 
-from pahcl.errors import StoreError
+from pahcl.errors import DataError, RecordError, StoreError
 from pahcl.signals import Recording, resample
-from pahcl.store import Index, SignalStore, merge
+from pahcl.store import Index, SignalStore, merge, patience
 from pahcl.store import pool as pool_module
 from pahcl.store import writer as writer_module
 from pahcl.store.manifest import Manifest
@@ -253,6 +253,50 @@ def test_a_full_disk_ends_in_words_and_keeps_what_is_done(tmp_path, monkeypatch)
     write(tmp_path / "whole")
     assert tree(out) == tree(tmp_path / "whole")
     assert done.items() <= tree(out).items()
+
+
+def flaky(row, attempts):
+    """Fail on r009 as a mount does that comes back after some attempts."""
+    if row["record_id"] == "r009" and next(attempts, None) is not None:
+        raise OSError(errno.EIO, "Input/output error", "/mnt/files/r009.dat")
+    return read(row)
+
+
+def test_a_mount_that_fails_now_and_then_rejects_no_record(tmp_path, monkeypatch):
+    monkeypatch.setattr(patience, "PAUSES", (0.0, 0.0))
+    write(tmp_path / "whole")
+    out = tmp_path / "store"
+    with pytest.raises(DataError, match=r"r009\.dat \(record r009\) .* 3 times: Input"):
+        write(out, reader=functools.partial(flaky, attempts=iter(range(3))))
+    with pytest.raises(StoreError, match="not a complete store"):
+        SignalStore(out)
+    assert (out / "parts" / "00001.json").is_file()  # what was done before is kept
+    write(out, reader=functools.partial(flaky, attempts=iter(range(2))))
+    assert tree(out) == tree(tmp_path / "whole")
+
+
+def vanishing(row, root):
+    """Read until the folder is unmounted below the reader."""
+    if row["record_id"] == "r009":
+        for path in root.iterdir():
+            path.unlink()
+    if not any(root.iterdir()):
+        raise RecordError("the file is missing")
+    return read(row)
+
+
+def test_a_root_that_vanishes_rejects_no_record(tmp_path, monkeypatch):
+    monkeypatch.setattr(patience, "PAUSES", (0.0,))
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "table.csv").write_text("x")
+    reader = functools.partial(vanishing, root=root)
+    with pytest.raises(DataError, match="root is gone or empty"):
+        write(tmp_path / "store", reader=reader, root=root)
+    (root / "table.csv").write_text("x")
+    write(tmp_path / "store", root=root)
+    write(tmp_path / "whole")
+    assert tree(tmp_path / "store") == tree(tmp_path / "whole")
 
 
 def test_a_shard_may_be_empty(tmp_path):
