@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pahcl.store import Finding
 
 _SHOWN = 50
+_NAMED = 5
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,30 +31,51 @@ def run(arguments: argparse.Namespace) -> int:
     """Examine the store: 0 if it is sound, 1 with findings.
 
     Raises:
-        UsageError: There is nothing at the path.
+        UsageError: There is nothing at the path, or no store.
     """
     from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
 
     path = Path(arguments.path)
-    if not path.is_dir():
-        raise UsageError(f"There is no folder {path}; `pahcl doctor` wants the folder of a store.")
+    require_store(path)
     console = Console()
     described, findings = examine(path)
     facts = {"path": str(path), "findings": [asdict(finding) for finding in findings]}
     write_json(arguments.json, facts)
-    if not findings:
-        console.print(f"{escape(described)}: sound, nothing was found.", highlight=False)
-        return 0
-    table = Table("finding", "where", "what", title=f"{len(findings)} finding(s)")
-    for finding in findings[:_SHOWN]:
-        table.add_row(*(escape(text) for text in (finding.kind, finding.where, finding.text)))
+    verdict = f"{len(findings)} finding(s)" if findings else "sound, nothing was found."
+    lines = [f"{described}: {verdict}"]
+    lines += [f"{finding.kind}: {finding.where}: {finding.text}" for finding in findings[:_SHOWN]]
     if len(findings) > _SHOWN:
-        table.add_row("…", f"{len(findings) - _SHOWN} more", "`--json FILE` holds them all")
-    console.print(escape(described), highlight=False)
-    console.print(table)
-    return 1
+        lines.append(f"{len(findings) - _SHOWN} more; `--json FILE` holds them all")
+    for line in lines:  # whole, however narrow the terminal: paths are there to be copied
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    return 1 if findings else 0
+
+
+def require_store(path: Path) -> None:
+    """Refuse what is no store, complete or not, and say what to examine instead.
+
+    Raises:
+        UsageError: There is no folder, or it holds nothing that a store is made of.
+    """
+    from pahcl.evaluation.run import RunFolder
+    from pahcl.store.manifest import MANIFEST, SHARDS
+    from pahcl.store.plan import PLAN
+
+    def is_store(folder: Path) -> bool:
+        return any((folder / name).exists() for name in (MANIFEST, PLAN, SHARDS))
+
+    if not path.is_dir():
+        raise UsageError(f"There is no folder {path}; `pahcl doctor` wants the folder of a store.")
+    if is_store(path):
+        return
+    below = sorted(folder for folder in path.glob("*") if folder.is_dir())
+    hint = "Give the folder that `pahcl prepare` wrote with `--out`."
+    if stores := [str(folder) for folder in below if is_store(folder)]:
+        more = ", …" if len(stores) > _NAMED else ""
+        hint = f"It holds stores, to be examined one by one: {', '.join(stores[:_NAMED])}{more}."
+    elif any(RunFolder(folder).is_run for folder in (path, *below, *path.glob("*/*"))):
+        hint += " These are runs: `pahcl summarize` and `pahcl report` are for them."
+    raise UsageError(f"{path} is not the folder of a store. {hint}")
 
 
 def examine(path: Path) -> tuple[str, list[Finding]]:

@@ -11,6 +11,7 @@ import argparse
 import os
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,7 +72,8 @@ def run(arguments: argparse.Namespace) -> int:
     if manifest is None:
         console.print(
             f"Share {arguments.shard} of {arguments.dataset} is written. When all are: `pahcl "
-            f"prepare {arguments.dataset} --out {out} --merge`."
+            f"prepare {arguments.dataset} --out {out} --merge`.",
+            soft_wrap=True,
         )
         write_json(arguments.json, {"dataset": arguments.dataset, "out": str(out), "shard": shard})
         return 0
@@ -79,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{out} holds the data set `{manifest.dataset}`, not {arguments.dataset}.")
     facts = summarise(out, manifest)
     if complete:
-        console.print(f"{out} was complete already; nothing had to be written.")
+        console.print(f"{out} was complete already; nothing had to be written.", soft_wrap=True)
     else:
         facts["seconds"] = round(seconds, 3)
         facts["megabytes_per_second"] = round(facts["bytes"] / 1e6 / max(seconds, 1e-9), 3)
@@ -99,6 +101,8 @@ def parse_shard(text: str | None) -> tuple[int, int] | None:
     first, _, count = text.partition("/")
     if not (first.isascii() and first.isdigit() and count.isascii() and count.isdigit()):
         raise UsageError(f"`--shard` is `i/n`, for example 0/4, got {text!r}.")
+    if int(count) < 1:
+        raise UsageError(f"`--shard {text}`: there must be at least one share, for example 0/4.")
     if int(first) >= int(count):
         raise UsageError(
             f"`--shard {text}`: i counts from 0 to n - 1, so that the last of {count} shares is "
@@ -108,18 +112,20 @@ def parse_shard(text: str | None) -> tuple[int, int] | None:
 
 
 def summarise(out: Path, manifest: Manifest) -> dict[str, Any]:
-    """Collect what a complete store says of its records, as plain types."""
-    import pyarrow.parquet as pq
+    """Collect what a complete store says of its records, as plain types.
 
-    from pahcl.store.manifest import TABLE
+    Raises:
+        StoreError: A file of the store is missing or damaged.
+    """
+    from pahcl.store import SignalStore
     from pahcl.store.shards import QUALITY_COLUMNS
 
-    columns = pq.read_table(out / TABLE, columns=["length", *QUALITY_COLUMNS])
-    lengths = columns["length"].to_numpy()
+    store = SignalStore(out)
+    lengths, columns = store.lengths, store.columns(QUALITY_COLUMNS)
     quality = {
         name.removeprefix("quality/"): {
-            "records": int((columns[name].to_numpy() > 0).sum()),
-            "leads": int(columns[name].to_numpy().sum()),
+            "records": int((columns[name] > 0).sum()),
+            "leads": int(columns[name].sum()),
         }
         for name in QUALITY_COLUMNS
     }
@@ -189,25 +195,24 @@ def _show(console: Console, manifest: Manifest, facts: dict[str, Any]) -> None:
             text = f"{found['records']:,} records ({found['leads']:,} leads)"
             table.add_row(f"quality: {flag}", text)
     console.print(table)
-    if manifest.rejected:
-        console.print(_rejections(manifest))
-    console.print(f"The store is complete: {facts['out']}", highlight=False)
+    for line in _rejections(manifest):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    console.print(f"The store is complete: {facts['out']}", highlight=False, soft_wrap=True)
 
 
-def _rejections(manifest: Manifest) -> Any:
-    """Group the rejected records by reason, the most frequent first."""
-    from rich.markup import escape
-    from rich.table import Table
-
+def _rejections(manifest: Manifest) -> Iterator[str]:
+    """Group the rejected records by reason, the most frequent first, with file and record."""
     groups: dict[str, list[str]] = defaultdict(list)
     for rejection in manifest.rejected:
-        groups[rejection.reason].append(rejection.record_id or rejection.file)
-    table = Table("records", "reason", "which", title="rejected")
+        groups[rejection.reason].append(f"{rejection.file}: {rejection.record_id}")
     ordered = sorted(groups.items(), key=lambda item: -len(item[1]))
     for reason, names in ordered[:_REASONS]:
-        more = " …" if len(names) > _NAMES else ""
-        table.add_row(f"{len(names):,}", escape(reason), escape(", ".join(names[:_NAMES])) + more)
+        yield f"rejected {len(names):,}: {reason}"
+        yield from (f"    {name}" for name in names[:_NAMES])
+        if len(names) > _NAMES:
+            yield f"    and {len(names) - _NAMES:,} more"
     if len(ordered) > _REASONS:
         rest = sum(len(names) for _, names in ordered[_REASONS:])
-        table.add_row(f"{rest:,}", f"{len(ordered) - _REASONS} further reasons", "manifest.json")
-    return table
+        yield f"rejected {rest:,}: {len(ordered) - _REASONS} further reasons"
+    if manifest.rejected:
+        yield "Each rejected record is listed in manifest.json."

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+import pahcl
 from pahcl.errors import DataError, StoreError
 from pahcl.files import canonical_json, sha256_text
 from pahcl.signals.spec import SignalSpec
@@ -177,7 +178,13 @@ def read_manifest(folder: Path) -> Manifest:
             f"{path} is damaged ({type(error).__name__}: {error}). Delete {folder} and run "
             "`pahcl prepare` again."
         ) from error
-    raise StoreError(
-        f"{folder} has the store format {version!r}; this version of pahcl reads "
-        f"{FORMAT_VERSION}. Prepare it again, or use the version of pahcl that wrote it."
+    raise unknown_format(folder, version)
+
+
+def unknown_format(folder: Path, version: object) -> StoreError:
+    """Say of a folder that its layout is not the one that is known here."""
+    return StoreError(
+        f"{folder} has the store format {version!r}; this version of pahcl ({pahcl.__version__}) "
+        f"reads {FORMAT_VERSION}. Delete {folder} or choose another folder and prepare the store "
+        "again, or use the version of pahcl that wrote it."
     )

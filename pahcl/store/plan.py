@@ -24,7 +24,15 @@ from pahcl.files import (
     write_json,
 )
 from pahcl.signals import SignalSpec
-from pahcl.store.manifest import FORMAT_VERSION, MANIFEST, SHARDS, TABLE, Manifest, Rejection
+from pahcl.store.manifest import (
+    FORMAT_VERSION,
+    MANIFEST,
+    SHARDS,
+    TABLE,
+    Manifest,
+    Rejection,
+    unknown_format,
+)
 
 PLAN = "plan.json"
 PARTS = "parts"
@@ -182,14 +190,18 @@ def read_plan(out: Path) -> Plan | None:
     """
     path = out / PLAN
     try:
-        return Plan.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        values = json.loads(path.read_text(encoding="utf-8"))
+        version = values["format_version"]
+        if version == FORMAT_VERSION:
+            return Plan.from_dict(values)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(
             f"{path} cannot be understood ({type(error).__name__}): another version of pahcl wrote "
             f"it, or it is damaged. Delete {out} and run the command again."
         ) from error
+    raise unknown_format(out, version)
 
 
 def agree_on_plan(out: Path, plan: Plan) -> None:

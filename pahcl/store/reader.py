@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -128,6 +129,14 @@ class SignalStore:
         """Hold one row per record, in the order of the store; scales are in `scales`."""
         return cast("pd.DataFrame", self._read_table(None).to_pandas())
 
+    def columns(self, names: Sequence[str]) -> pd.DataFrame:
+        """Read some columns of the table; the others stay on the disk.
+
+        Raises:
+            StoreError: The table cannot be read, or lacks a column.
+        """
+        return cast("pd.DataFrame", self._read_table(list(names)).to_pandas())
+
     @cached_property
     def layout(self) -> Layout:
         """Hold where each record lies."""
@@ -225,8 +234,7 @@ class SignalStore:
 
     @cached_property
     def _ids(self) -> pd.DataFrame:
-        names = ["record_id", "subject_id", "source_sha256"]
-        return cast("pd.DataFrame", self._read_table(names).to_pandas())
+        return self.columns(["record_id", "subject_id", "source_sha256"])
 
     def _read_table(self, names: list[str] | None) -> pa.Table:
         """Read columns of the table by name; None leaves out the scales, which `layout` holds.
@@ -237,13 +245,14 @@ class SignalStore:
         try:
             with pq.ParquetFile(self.path / TABLE) as file:
                 there = file.schema_arrow.names
+                wanted = _COLUMNS.union(names or ())
                 table = file.read(names or [name for name in there if name != "scale"])
         except (pa.ArrowException, OSError) as error:
             raise StoreError(
                 f"{self.path / TABLE} cannot be read ({error}): the store is damaged. Delete "
                 f"{self.path} and run `pahcl prepare` again."
             ) from error
-        if missing := _COLUMNS.difference(there):
+        if missing := wanted.difference(there):
             raise StoreError(
                 f"{self.path / TABLE} lacks the column(s) {', '.join(sorted(missing))}: the store "
                 f"is damaged. Delete {self.path} and run `pahcl prepare` again."

@@ -7,6 +7,7 @@ import re
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from pahcl.cli import main
@@ -73,7 +74,8 @@ def test_prepare_accounts_for_every_record(tmp_path, capsys):
         "rejected.*2",
         "age missing.*2",
         "quality: nan.*1 records",
-        r"the file \[r3\] is truncated.*3",
+        r"rejected 1: the file \[r3\] is truncated\n    3: 3\n",
+        r"rejected 1: there is no such file\n    a.dat: a\n",
         "MB/s",
     ):
         assert re.search(words, said), words
@@ -94,6 +96,49 @@ def test_prepare_accounts_for_every_record(tmp_path, capsys):
     refused = capsys.readouterr().err
     assert "fs: 100.0, not 50.0" in refused
     assert "Traceback" not in refused
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-30])
+
+
+def without_quality(path):
+    pq.write_table(pq.read_table(path).drop_columns(["quality/nan"]), path)
+
+
+@pytest.mark.usefixtures("fake")
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda path: path.unlink(), "is missing"),
+        (lambda path: path.write_bytes(b"garbage"), "cannot be read"),
+        (lambda path: path.write_bytes(b""), "cannot be read"),
+        (cut, "cannot be read"),
+        (without_quality, "lacks the column(s) quality/nan"),
+    ],
+)
+def test_a_complete_store_without_its_table_is_refused_in_words(store, damage, says, capsys):
+    damage(store / "records.parquet")
+    assert main(["prepare", "fake", "--out", str(store)]) == 1
+    refused = capsys.readouterr().err
+    assert says in refused
+    assert f"Delete {store} and run `pahcl prepare` again" in refused
+    assert "Traceback" not in refused
+
+
+@pytest.mark.usefixtures("fake")
+@pytest.mark.parametrize("name", ["manifest.json", "plan.json"])
+def test_another_format_is_refused_begun_or_complete(name, tmp_path, capsys):
+    out = tmp_path / "store"
+    line = ["prepare", "fake", "--out", str(out)]
+    assert main(line if name == "manifest.json" else [*line, "--shard", "0/2"]) == 0
+    values = json.loads((out / name).read_text())
+    (out / name).write_text(json.dumps({**values, "format_version": 9, "later": 1}))
+    assert main(line) == 1
+    refused = capsys.readouterr().err
+    assert f"{out} has the store format 9; this version of pahcl" in refused
+    assert "reads 1. Delete" in refused
+    assert "or choose another folder" in refused
 
 
 @pytest.mark.usefixtures("fake")
@@ -120,6 +165,11 @@ def test_a_share_that_cannot_be_is_refused(text, tmp_path, capsys):
     line = ["prepare", "fake", "--out", str(tmp_path / "store"), f"--shard={text}"]
     assert main(line) == 2
     assert "--shard" in capsys.readouterr().err
+
+
+def test_no_share_at_all_is_refused_in_words_that_make_sense():
+    with pytest.raises(UsageError, match=r"`--shard 0/0`: there must be at least one share"):
+        command.parse_shard("0/0")
 
 
 @pytest.mark.usefixtures("fake")
@@ -190,3 +240,28 @@ def test_doctor_finds_that_a_store_is_incomplete(store, capsys):
 def test_doctor_wants_something_to_look_at(tmp_path, capsys):
     assert main(["doctor", str(tmp_path / "none")]) == 2
     assert "no folder" in capsys.readouterr().err
+
+
+def test_doctor_keeps_paths_whole(store, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    (store / "records.parquet").unlink()
+    assert main(["doctor", str(store)]) == 1
+    said = capsys.readouterr().out
+    assert f"Delete {store} and run" in said
+    assert f"cannot be read: {store}: {store}/records.parquet is missing" in said
+
+
+def test_doctor_tells_runs_and_folders_of_stores_from_a_store(store, tmp_path, capsys):
+    run = tmp_path / "runs" / "finetune" / "first"
+    run.mkdir(parents=True)
+    (run / "config.yaml").write_text("seed_everything: 0\n")
+    for folder in (tmp_path / "runs", run.parent, run):
+        assert main(["doctor", str(folder)]) == 2
+        refused = capsys.readouterr().err
+        assert f"{folder} is not the folder of a store" in refused
+        assert "`pahcl summarize` and `pahcl report`" in refused
+    assert main(["doctor", str(tmp_path)]) == 2
+    assert f"one by one: {store}." in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert main(["doctor", str(tmp_path / "empty")]) == 2
+    assert "`pahcl prepare` wrote" in capsys.readouterr().err

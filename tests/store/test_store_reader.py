@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from store_corpus import LEADS, make_index, put_sum, read, steps_of, write
 
+import pahcl
 from pahcl.errors import StoreError
 from pahcl.signals import crop_or_pad
 from pahcl.store import SignalStore
@@ -162,7 +163,8 @@ def test_an_unknown_format_is_refused(broken, version):
     path = broken / "manifest.json"
     values = json.loads(path.read_text())
     path.write_text(json.dumps({**values, "format_version": version, "later": 1}))
-    with pytest.raises(StoreError, match="store format"):
+    said = rf"format {version!r}; .*\({pahcl.__version__}\) reads 1\. Delete .* another folder"
+    with pytest.raises(StoreError, match=said):
         SignalStore(broken)
 
 
