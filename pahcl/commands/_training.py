@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import re
 import sys
 import warnings
 from contextlib import ExitStack
@@ -27,6 +26,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from omegaconf.errors import OmegaConfBaseException
 
 from pahcl.commands._common import modules_in
+from pahcl.commands._config_errors import explain, innermost, layers_of, shortened
 from pahcl.commands._loggers import build_loggers, finish
 from pahcl.commands._run import (
     Run,
@@ -116,6 +116,16 @@ class Cli(LightningCLI):
         LightningCLI would let the hyper-parameters of `--ckpt_path` override the command line.
         """
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse the command line; a config that does not fit is refused in a sentence."""
+        verb, *words = args
+        layers = layers_of(words)
+        try:
+            super().parse_arguments(parser, args)
+        except (ArgumentError, OmegaConfBaseException) as error:
+            keys = [*self._parser(verb).get_defaults().as_dict(), "config", "print_config"]
+            raise explain(error, verb, layers, keys) from error
+
     @property
     def options(self) -> Any:
         """Give the parsed config of the verb."""
@@ -161,7 +171,7 @@ class Cli(LightningCLI):
         try:
             super().instantiate_classes()
         except ValueError as error:
-            raise UsageError(explain(error, str(self.subcommand))) from error
+            raise UsageError(innermost(error)) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add the loggers and callbacks that every run has."""
@@ -212,25 +222,6 @@ class Cli(LightningCLI):
             self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, verbose=False)
 
 
-NOISE = re.compile(
-    r"^(Does not validate|Subtypes|Errors:|Given value( type|: Namespace))|<class 'NoneType'>"
-)
-
-
-def explain(error: Exception, verb: str) -> str:
-    """Say in a sentence or two what is wrong with a config.
-
-    jsonargparse tells how each type was tried; a person needs the key, the cause and where to look.
-    """
-    lines = [line.strip() for line in str(error).splitlines()]
-    kept = [line.removeprefix("- ") for line in lines if line and not NOISE.search(line)]
-    text = re.sub(r"Parser key \"([^\"]+)\":?", r"`\1`:", " ".join(kept))
-    text = re.sub(r"NestedArg\(key='([^']+)', val='([^']*)'\)", r"\1=\2", text)
-    text = re.sub(r"<class '(?:[\w.]+\.)?(\w+)'>", r"\1", text).rstrip(". ")
-    shown = text if len(text) < 500 else text[:497] + "..."
-    return f"{shown}. `pahcl {verb} --help` lists the keys, `--data.help CLASS` those of a class."
-
-
 NOT_NEWS = (
     "LightningCLI's args parameter is intended",  # we pass what stands on the command line
     "The '.*' does not have many workers",  # a gather in the main process is the faster way
@@ -264,8 +255,8 @@ def run(verb: str, arguments: list[str]) -> int:
     try:
         with ExitStack() as opened:
             run_cli(opened, verb, arguments)
-    except (ArgumentError, OmegaConfBaseException, MisconfigurationException) as error:
-        raise UsageError(explain(error, verb)) from error
+    except MisconfigurationException as error:
+        raise UsageError(shortened(str(error))) from error
     finally:
         finish()
     return 0
