@@ -29,9 +29,20 @@ def read_table(path: Path, columns: Iterable[str]) -> pd.DataFrame:
         raise DataError(
             f"{path} is missing. data.init_args.root (`--root`) must name the folder that holds it."
         ) from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+    except UnicodeError as error:
+        raise DataError(
+            f"{path} is not the UTF-8 text that its publisher gives ({_encoding(path)}): a "
+            "spreadsheet or an editor has written it anew. Fetch the file again, or save it as "
+            "CSV in UTF-8."
+        ) from error
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise DataError(
             f"{path} cannot be read as a table ({error}). Fetch the file again."
+        ) from error
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read ({error.strerror or error}). Look after the disk or the mount, "
+            "and who may read the file; then run the same command again."
         ) from error
     missing = [column for column in columns if column not in table.columns]
     if missing:
@@ -42,10 +53,28 @@ def read_table(path: Path, columns: Iterable[str]) -> pd.DataFrame:
     return table
 
 
+def _encoding(path: Path) -> str:
+    """Guess in words how a table that is no UTF-8 was written."""
+    with path.open("rb") as stream:
+        start = stream.read(2)
+    return "it looks like UTF-16" if start in (b"\xff\xfe", b"\xfe\xff") else "perhaps Latin-1"
+
+
 def identifiers(values: pd.Series) -> pd.Series:
-    """Write numeric identifiers as text (`15709.0` becomes `15709`); None if unreadable."""
-    numbers = pd.to_numeric(values, errors="coerce").round().astype("Int64")
-    return numbers.astype(object).map(lambda value: None if value is pd.NA else str(value))
+    """Write numeric identifiers as text (`15709.0` becomes `15709`); None if no whole number."""
+    numbers = pd.to_numeric(values, errors="coerce")
+    if numbers.dtype != np.int64:
+        numbers = numbers.astype(np.float64)
+        # Beyond 2^53 neighbouring identifiers would become one.
+        numbers = numbers.where((numbers % 1 == 0) & (numbers.abs() < 2**53))
+    whole = numbers.astype("Int64").astype(object)
+    return whole.map(lambda value: None if value is pd.NA else str(value))
+
+
+def texts(values: pd.Series) -> pd.Series:
+    """Read a text column; None where a cell is empty."""
+    words = values.astype(object).where(values.notna(), None)
+    return words.map(lambda value: (str(value).strip() or None) if value is not None else None)
 
 
 def flags(values: pd.Series) -> npt.NDArray[np.float32]:
@@ -56,53 +85,39 @@ def flags(values: pd.Series) -> npt.NDArray[np.float32]:
 
 
 def reject_rows(
-    table: pd.DataFrame, reasons: Mapping[str, npt.ArrayLike]
+    table: pd.DataFrame, reasons: Mapping[str, npt.ArrayLike], source: str
 ) -> tuple[pd.DataFrame, list[Rejection]]:
     """Take unusable rows out of an index table; each is named once, with its first reason.
 
     Args:
-        table: Index table with `record_id`, `subject_id` and `file`.
+        table: Index table with `record_id`, `subject_id` and `file`, None where they are missing.
         reasons: Reason -> mask of the rows that it concerns, strongest first.
+        source: Name of the publisher's table.
 
     Returns:
-        The rows that stay, and the rejections of the others. A row without a subject, and every
-        repetition of a `record_id`, is rejected too.
+        The rows that stay, and the rejections of the others. A row without a record's number, a
+        file or a subject, and every repetition of a `record_id`, is rejected too. Without a number
+        the rejection names the row, counted from 0; without a file it names `source`.
     """
     verdict = pd.Series([None] * len(table), index=table.index, dtype=object)
     every = {
+        "the record's number is missing or no whole number": table["record_id"].isna(),
         **reasons,
-        "the patient's id is missing, so the record cannot be kept out of another split": table[
-            "subject_id"
-        ].isna(),
-        "the table names this record twice": table["record_id"].duplicated(),
+        f"{source} names no file for this record": table["file"].isna(),
+        "the patient's id is missing or no whole number, so the record cannot be kept out of "
+        "another split": table["subject_id"].isna(),
     }
     for reason, mask in every.items():
         verdict[np.asarray(mask, dtype=bool) & verdict.isna().to_numpy()] = reason
+    again = table["record_id"][verdict.isna()].duplicated()
+    verdict[again.index[again]] = "the table names this record twice"
     out = verdict.notna()
-    rejected = [
-        Rejection(str(file), str(record), str(reason))
-        for file, record, reason in zip(
-            table["file"][out], table["record_id"][out], verdict[out], strict=True
-        )
-    ]
+    files = table["file"].fillna(source).astype(str)
+    rows = pd.Series([f"(row {row})" for row in range(len(table))], index=table.index)
+    records = table["record_id"].where(table["record_id"].notna(), rows).astype(str)
+    named = zip(files[out], records[out], verdict[out], strict=True)
+    rejected = [Rejection(file, record, reason) for file, record, reason in named]
     return table[~out].reset_index(drop=True), rejected
-
-
-def unlisted(root: Path, pattern: str, listed: set[str], table: str) -> list[Rejection]:
-    """Name the record files on disk that the publisher's table does not list.
-
-    Args:
-        root: The data set's folder.
-        pattern: Glob of the record files, which are listed without their suffix.
-        listed: Names that the table gives, relative to `root`.
-        table: Name of the table, for the reason.
-    """
-    found = sorted(path.relative_to(root).with_suffix("").as_posix() for path in root.glob(pattern))
-    return [
-        Rejection(name, Path(name).name, f"{table} does not list this file")
-        for name in found
-        if name not in listed
-    ]
 
 
 def counted(notes: Mapping[str, float]) -> dict[str, int]:

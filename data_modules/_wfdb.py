@@ -10,6 +10,7 @@ import wfdb
 
 from pahcl.errors import RecordError
 from pahcl.signals.recording import Recording
+from pahcl.store import Rejection, is_machines_fault
 
 MISSING = np.iinfo(np.int16).min
 """Count by which WFDB format 16 marks a missing sample."""
@@ -32,6 +33,7 @@ def read_wfdb(path: Path, record_id: str, subject_id: str, fs: float) -> Recordi
         RecordError: A file is missing, the header cannot be read, lists no signal or states another
             rate, the leads have different units, or the samples do not match the checksums of the
             header.
+        OSError: The machine cannot read the files now.
     """
     try:
         return _read(path, record_id, subject_id, fs)
@@ -42,6 +44,8 @@ def read_wfdb(path: Path, record_id: str, subject_id: str, fs: float) -> Recordi
             f"the header names {error.args[0]} as format of the samples, which is none of WFDB's"
         ) from error
     except (ValueError, IndexError, TypeError, AttributeError, OverflowError, OSError) as error:
+        if isinstance(error, OSError) and is_machines_fault(error):
+            raise
         raise RecordError(f"not a readable WFDB record ({error})") from error
 
 
@@ -77,3 +81,20 @@ def _read(path: Path, record_id: str, subject_id: str, fs: float) -> Recording:
         resolution=steps,
         source_sha256=hashlib.sha256(source).hexdigest(),
     )
+
+
+def unlisted(root: Path, pattern: str, listed: set[str | None], table: str) -> list[Rejection]:
+    """Name the record files on disk that the publisher's table does not list.
+
+    Args:
+        root: The data set's folder.
+        pattern: Glob of the record files, which are listed without their suffix.
+        listed: Names that the table gives, relative to `root`.
+        table: Name of the table, for the reason.
+    """
+    found = sorted(path.relative_to(root).with_suffix("").as_posix() for path in root.glob(pattern))
+    return [
+        Rejection(name, Path(name).name, f"{table} does not list this file")
+        for name in found
+        if name not in listed
+    ]

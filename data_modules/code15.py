@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from data_modules._code15_parts import absence, locate_exams, tracing
-from data_modules._tables import counted, flags, identifiers, read_table, reject_rows
+from data_modules._tables import counted, flags, identifiers, read_table, reject_rows, texts
 from data_modules.base import SignalDataModule
 from pahcl.errors import DataError, RecordError
 from pahcl.signals.leads import STANDARD_12
@@ -67,19 +67,19 @@ class CODE15DataModule(SignalDataModule):
                 f"others from {cls.homepage} and unpack them there."
             )
         ids = identifiers(exams["exam_id"])
-        places, rejected, broken = locate_exams(parts, set(ids.dropna()))
+        found = locate_exams(parts, set(ids.dropna()))
         age = pd.to_numeric(exams["age"], errors="coerce")
         male = flags(exams["is_male"])
-        named = exams.get("trace_file", pd.Series("", exams.index)).astype(str)
-        place = [places.get(exam, ("", -1)) for exam in ids]
-        found = pd.DataFrame(place, columns=["part", "row"], index=exams.index)
-        there = found["row"] >= 0
+        named = texts(exams.get("trace_file", pd.Series(None, exams.index, dtype=object)))
+        place = [found.places.get(exam, (None, -1)) for exam in ids]
+        part = pd.Series([name for name, _ in place], index=exams.index, dtype=object)
         table = pd.DataFrame(
             {
                 "record_id": ids,
                 "subject_id": identifiers(exams["patient_id"]),
-                "file": found["part"].where(there, named),
-                "_row": found["row"],
+                "file": part.where(part.notna(), named),
+                "file_bytes": part.map({path.name: path.stat().st_size for path in parts}),
+                "_row": [row for _, row in place],
                 "_keep_padding": keep_padding,
                 "age": age.where(age.between(0, 120)).astype(np.float32),
                 "sex": pd.Series(male).map({1.0: "male", 0.0: "female"}),
@@ -88,28 +88,29 @@ class CODE15DataModule(SignalDataModule):
                 **{name: exams[name] for name in KEPT if name in exams},
             }
         )
-        reasons = absence(named, there, {path.name for path in parts}, broken)
-        table, missing = reject_rows(
-            table, {"exams.csv gives no readable exam_id": ids.isna(), **reasons}
-        )
+        reasons = absence(ids, named, found, {path.name for path in parts})
+        table, missing = reject_rows(table, reasons, "exams.csv")
+        table["file_bytes"] = table["file_bytes"].astype(np.int64)
         order = table["file"].map({path.name: place for place, path in enumerate(parts)})
         table = table.iloc[np.lexsort((table["_row"], order))].reset_index(drop=True)
+        elsewhere = named.notna() & part.notna() & (named != part)
         notes = {
             "age missing": age.isna().sum(),
             "age outside 0 to 120": (age.notna() & ~age.between(0, 120)).sum(),
             "sex missing": np.isnan(male).sum(),
-            "part other than exams.csv names": (there & (named != found["part"])).sum(),
-            **dict.fromkeys(broken.values(), 1),
+            "part other than exams.csv names": elsewhere.sum(),
+            **dict.fromkeys(found.broken.values(), 1),
         }
-        return Index(table, rejected + missing, counted(notes))
+        return Index(table, found.rejected + missing, counted(notes))
 
     @classmethod
     def read(cls, root: Path, row: Mapping[str, Any]) -> Recording:
         """Read one exam; zeros in all leads before and after it are padding and left out."""
-        signal = tracing(root / row["file"], int(row["_row"]))
+        signal, digest = tracing(root / row["file"], int(row["_row"]))
         active = np.flatnonzero((signal != 0).any(axis=0))
         if not len(active):
             raise RecordError("all samples are zero")
         if not row["_keep_padding"]:
             signal = signal[:, active[0] : active[-1] + 1]
-        return Recording(signal, 400.0, STANDARD_12, cls.unit, row["record_id"], row["subject_id"])
+        ids = row["record_id"], row["subject_id"]
+        return Recording(signal, 400.0, STANDARD_12, cls.unit, *ids, source_sha256=digest)

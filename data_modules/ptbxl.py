@@ -10,14 +10,15 @@ import numpy as np
 import pandas as pd
 
 from data_modules._ptbxl_statements import TASKS, class_labels, statement_columns
-from data_modules._tables import counted, flags, identifiers, read_table, reject_rows, unlisted
-from data_modules._wfdb import read_wfdb
+from data_modules._tables import counted, flags, identifiers, read_table, reject_rows, texts
+from data_modules._wfdb import read_wfdb, unlisted
 from data_modules.base import SignalDataModule
 from pahcl.errors import UsageError
 from pahcl.signals.recording import Recording
 from pahcl.store import Index
 from pahcl.task import Task
 
+TABLE = "ptbxl_database.csv"
 NEEDED = (
     "ecg_id", "patient_id", "age", "sex", "scp_codes", "strat_fold", "validated_by_human",
 )  # fmt: skip
@@ -70,7 +71,7 @@ class PTBXLDataModule(SignalDataModule):
     def index(cls, root: Path, fs: float) -> Index:
         """List the records at 100 or 500 Hz with statements, report and patient."""
         suffix, part = ("lr", "records100") if fs == 100 else ("hr", "records500")
-        raw = read_table(root / "ptbxl_database.csv", (*NEEDED, f"filename_{suffix}"))
+        raw = read_table(root / TABLE, (*NEEDED, f"filename_{suffix}"))
         statements, unreadable, unknown = statement_columns(raw["scp_codes"])
         age = pd.to_numeric(raw["age"], errors="coerce")
         sex = pd.to_numeric(raw["sex"], errors="coerce").map({0: "male", 1: "female"})
@@ -78,7 +79,7 @@ class PTBXLDataModule(SignalDataModule):
             {
                 "record_id": identifiers(raw["ecg_id"]),
                 "subject_id": identifiers(raw["patient_id"]),
-                "file": raw[f"filename_{suffix}"].astype(str),
+                "file": texts(raw[f"filename_{suffix}"]),
                 "fold": pd.to_numeric(raw["strat_fold"], errors="coerce"),
                 "age": age.where(age <= 120).astype(np.float32),
                 "sex": sex,
@@ -86,10 +87,9 @@ class PTBXLDataModule(SignalDataModule):
             }
         )
         table = pd.concat([own, raw[[name for name in KEPT if name in raw]], statements], axis=1)
-        table, rejected = reject_rows(
-            table, {"scp_codes is not a list of statements with likelihoods": unreadable}
-        )
-        rejected += unlisted(root, f"{part}/*/*.hea", set(own["file"]), "ptbxl_database.csv")
+        no_codes = {"scp_codes is not a list of statements with likelihoods": unreadable}
+        table, rejected = reject_rows(table, no_codes, TABLE)
+        rejected += unlisted(root, f"{part}/*/*.hea", set(own["file"]), TABLE)
         notes = {
             "age missing": age.isna().sum(),
             "age over 89, masked as 300 by the publisher": (age == 300).sum(),

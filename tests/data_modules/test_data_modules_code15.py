@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 
 from data_modules.code15 import ABNORMALITIES, CODE15DataModule
 from pahcl.errors import DataError, RecordError, StoreError
+from pahcl.store import SignalStore
 
 SAMPLES = 200
 
@@ -135,12 +138,77 @@ def test_a_truncated_part_is_named_for_each_of_its_exams_and_noted(root: Path) -
     assert any("exams_part1.hdf5 cannot be read" in note for note in notes)
 
 
-def test_a_part_that_ends_early_keeps_what_it_has(root: Path) -> None:
+def test_a_part_that_ends_early_keeps_what_it_has_and_counts_each_exam_once(
+    root: Path, tmp_path: Path
+) -> None:
     write_part(root / "exams_part1.hdf5", [21, 22], [tracing(21)])
-    found = reasons(root)
-    assert found["22 (row 1)"] == "the part ends after 1 tracings, before this exam"
-    assert found["22"] == "no readable row of its part holds this exam"
-    assert "21" not in found
+    rejected = CODE15DataModule.index(root, 400.0).rejected
+    assert [(item.file, item.record_id, item.reason) for item in rejected] == [
+        ("exams_part0.hdf5", "0 (row 3)", "a dummy row without an exam"),
+        ("exams_part1.hdf5", "22", "its part ends after 1 tracings, before row 1"),
+    ]
+    manifest = CODE15DataModule.prepare(root, tmp_path / "store", progress=False)
+    assert manifest is not None  # five exams in the table, and a dummy row
+    assert manifest.counts == {"found": 6, "kept": 3, "rejected": 3}
+
+
+def test_an_exam_cut_from_one_part_is_taken_from_another(root: Path) -> None:
+    write_part(root / "exams_part0.hdf5", [11, 12, 13, 21], [tracing(seed) for seed in (1, 2, 3)])
+    index = CODE15DataModule.index(root, 400.0)
+    table = index.table.set_index("record_id")
+    assert table.loc["21", "file"] == "exams_part1.hdf5"
+    assert reasons(root)["21 (row 3)"] == "another row holds the same exam; that one is taken"
+
+
+def test_tracings_that_are_no_numbers_are_named(root: Path) -> None:
+    with h5py.File(root / "exams_part1.hdf5", "w") as part:
+        part["exam_id"] = np.array([21, 22])
+        part["tracings"] = np.full((2, SAMPLES, 12), b"0.1")
+    reason = "exams_part1.hdf5 holds tracings of the type |S3, not numbers"
+    assert reasons(root)["21"] == reasons(root)["22"] == reason
+
+
+def test_a_table_that_names_no_part_contradicts_nothing(root: Path) -> None:
+    path = root / "exams.csv"
+    pd.read_csv(path).drop(columns="trace_file").to_csv(path, index=False)
+    (root / "exams_part1.hdf5").unlink()
+    index = CODE15DataModule.index(root, 400.0)
+    assert index.table["record_id"].tolist() == ["11", "12", "13"]
+    assert index.notes == {}
+    lost = [item for item in index.rejected if item.record_id in {"21", "22"}]
+    assert {item.file for item in lost} == {"exams.csv"}
+    assert {item.reason for item in lost} == {
+        "exams.csv names no part for this exam, and no part here lists it"
+    }
+
+
+def test_the_store_names_the_source_and_its_checksum(root: Path, tmp_path: Path) -> None:
+    CODE15DataModule.prepare(root, tmp_path / "store", progress=False)
+    table = SignalStore(tmp_path / "store").table.set_index("record_id")
+    for exam, padding in ((11, 0), (12, 20)):
+        digest = hashlib.sha256(tracing(exam, padding).tobytes()).hexdigest()
+        assert table.loc[str(exam), "source_sha256"] == digest
+    size = (root / "exams_part0.hdf5").stat().st_size
+    assert (table["file"]["11"], table["file_bytes"]["11"]) == ("exams_part0.hdf5", size)
+
+
+def test_a_part_that_the_machine_cannot_read_stops_the_work(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: Any) -> None:
+        raise OSError(errno.EIO, "Unable to synchronously open file (errno = 5)")
+
+    monkeypatch.setattr(h5py, "File", failing)
+    with pytest.raises(DataError, match=r"exams_part0\.hdf5 cannot be read now \(Input/output"):
+        CODE15DataModule.index(root, 400.0)
+
+
+@pytest.mark.parametrize("value", [None, "x7", 12.5, 1e300])
+def test_an_exam_without_a_number_is_rejected_by_its_row(root: Path, value: Any) -> None:
+    edit(root, 22, exam_id=value)
+    row = int((pd.read_csv(root / "exams.csv")["age"] == 80).to_numpy().argmax())
+    reason = "the record's number is missing or no whole number"
+    assert reasons(root)[f"(row {row})"] == reason
 
 
 def test_tracings_without_an_exam_id_are_named_and_counted(root: Path, tmp_path: Path) -> None:

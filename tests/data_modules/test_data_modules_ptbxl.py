@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import wfdb
 
 from data_modules._ptbxl_statements import (
     GROUPS,
@@ -154,6 +156,12 @@ def test_ages_of_the_first_version_are_kept_and_noted(root: Path) -> None:
         ({"scp_codes": "{'NORM': "}, "scp_codes"),
         ({"patient_id": None}, "patient's id is missing"),
         ({"ecg_id": 2}, "names this record twice"),
+        ({"ecg_id": None}, "number is missing or no whole number"),
+        ({"ecg_id": "A1"}, "number is missing or no whole number"),
+        ({"ecg_id": 1.5}, "number is missing or no whole number"),
+        ({"ecg_id": np.inf}, "number is missing or no whole number"),
+        ({"patient_id": "unknown"}, "patient's id is missing"),
+        ({"filename_lr": None}, "ptbxl_database.csv names no file"),
     ],
 )
 def test_rows_that_cannot_be_used_are_rejected_by_name(
@@ -164,7 +172,55 @@ def test_rows_that_cannot_be_used_are_rejected_by_name(
     rejected = [item for item in listed.rejected if "does not list" not in item.reason]
     assert len(rejected) == 1
     assert reason in rejected[0].reason
+    nameless = "ecg_id" in cells and cells["ecg_id"] != 2
+    assert rejected[0].record_id == ("(row 0)" if nameless else str(cells.get("ecg_id", 1)))
+    assert rejected[0].file.startswith("ptbxl_database" if "filename_lr" in cells else "records100")
     assert len(listed.table) == 5
+
+
+def test_rows_without_numbers_do_not_stop_the_corpus(root: Path, tmp_path: Path) -> None:
+    path = root / "ptbxl_database.csv"
+    table = pd.read_csv(path).astype(object)
+    table.loc[0, "ecg_id"] = table.loc[3, "ecg_id"] = None
+    table.loc[1, "patient_id"] = table.loc[2, "filename_lr"] = None
+    table.to_csv(path, index=False)
+    manifest = PTBXLDataModule.prepare(root, tmp_path / "store", 100, progress=False)
+    assert manifest is not None
+    counts = manifest.counts
+    assert counts["kept"] == 2
+    assert counts["found"] == counts["kept"] + counts["rejected"]
+    named = {item.record_id for item in manifest.rejected if "does not list" not in item.reason}
+    assert named == {"(row 0)", "2", "3", "(row 3)"}
+
+
+@pytest.mark.parametrize(("encoding", "guess"), [("utf-16", "UTF-16"), ("latin-1", "Latin-1")])
+def test_a_table_in_another_encoding_says_what_to_do(root: Path, encoding: str, guess: str) -> None:
+    edit(root, report="vorhofflimmern mit ventrikul\u00e4ren extrasystolen")
+    path = root / "ptbxl_database.csv"
+    path.write_text(path.read_text(encoding="utf-8"), encoding=encoding)
+    with pytest.raises(DataError, match=rf"UTF-8 .*{guess}.*Fetch the file again, or save"):
+        PTBXLDataModule.index(root, 100.0)
+
+
+def test_a_table_that_the_machine_cannot_read_is_no_other_version(root: Path) -> None:
+    path = root / "ptbxl_database.csv"
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(DataError, match=r"cannot be read \(Is a directory\)"):
+        PTBXLDataModule.index(root, 100.0)
+
+
+def test_signals_that_the_machine_cannot_read_are_not_the_records_fault(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = row_of(PTBXLDataModule.index(root, 100.0).table, 0)
+
+    def failing(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(wfdb, "rdrecord", failing)
+    with pytest.raises(OSError, match="Stale file handle"):
+        PTBXLDataModule.read(root, row)
 
 
 def test_a_table_of_another_version_is_refused(root: Path) -> None:
