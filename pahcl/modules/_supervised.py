@@ -18,10 +18,10 @@ from pahcl.evaluation.predictions import DEFAULT_THRESHOLD, predictions_table
 from pahcl.evaluation.thresholds import Criterion, choose_thresholds
 from pahcl.files import plain
 from pahcl.modules._data import LabelledData, labelled_data
-from pahcl.modules._losses import RegressionLoss, loss_terms, probabilities
 from pahcl.modules._outputs import Outputs
 from pahcl.modules._saved import KEY, Part, SavedModel
 from pahcl.modules.checkpoint import refuse_other_input, refuse_other_network, refuse_other_task
+from pahcl.objectives.supervised import RegressionLoss, loss_terms, probabilities
 from pahcl.signals.spec import SignalSpec
 from pahcl.task import Task
 

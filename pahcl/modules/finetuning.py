@@ -18,7 +18,7 @@ from pahcl.encoders.heads import Head
 from pahcl.encoders.pooling import Pooling
 from pahcl.errors import PahclError, UsageError
 from pahcl.evaluation.thresholds import Criterion
-from pahcl.modules._losses import RegressionLoss, global_mean
+from pahcl.modules._averages import global_mean
 from pahcl.modules._supervised import Supervised
 from pahcl.modules.checkpoint import (
     LoadReport,
@@ -28,6 +28,7 @@ from pahcl.modules.checkpoint import (
     refuse_other_network,
     refuse_other_task,
 )
+from pahcl.objectives.supervised import RegressionLoss
 from pahcl.transfer.strategies import Full, Strategy
 
 log = logging.getLogger(__name__)

@@ -6,8 +6,9 @@ import torch
 from torch import distributed
 
 from pahcl.encoders.resnet import SmallResNet1d
-from pahcl.modules._losses import global_mean, loss_terms
+from pahcl.modules._averages import global_mean
 from pahcl.modules._outputs import Outputs
+from pahcl.objectives.supervised import loss_terms
 
 NAN = float("nan")
 

@@ -5,7 +5,8 @@ from gloo_work import gradient, make_problem, work
 from scipy.special import expit, log_softmax
 from torch import multiprocessing
 
-from pahcl.modules._losses import global_mean, loss_terms, probabilities
+from pahcl.modules._averages import global_mean
+from pahcl.objectives.supervised import loss_terms, probabilities
 
 NAN = float("nan")
 

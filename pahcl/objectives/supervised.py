@@ -1,11 +1,10 @@
-"""Losses by kind of task, masked where labels are missing and averaged over all processes."""
+"""Losses by kind of task, masked where labels are missing."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-import torch
-from torch import Tensor, distributed
+from torch import Tensor
 from torch.nn import functional as F
 
 from pahcl.task import UNLABELLED_CLASS, Kind
@@ -55,31 +54,6 @@ def loss_terms(
             outputs, known, reduction="none", pos_weight=class_weights
         )
     return terms.masked_fill(~labelled, 0.0).sum(1), labelled.float().sum(1)
-
-
-def global_mean(sums: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Average over the labelled entries of all processes.
-
-    Distributed training averages gradients over W processes, each of which may hold another number
-    of labelled entries. The local sum times W, over the global weight, makes that average the
-    gradient of one process with the union of the batches.
-
-    Args:
-        sums: `[B]` of `loss_terms`.
-        weights: `[B]` of `loss_terms`.
-
-    Returns:
-        The scalar to differentiate on this process, and the global loss, equal on all processes.
-        Both are 0 where nothing is labelled.
-    """
-    local = sums.sum()
-    totals = torch.stack([local.detach(), weights.sum()])
-    processes = 1
-    if distributed.is_available() and distributed.is_initialized():
-        processes = distributed.get_world_size()
-        distributed.all_reduce(totals)
-    weight = torch.where(totals[1] > 0, totals[1], torch.ones_like(totals[1]))
-    return local * processes / weight, totals[0] / weight
 
 
 def probabilities(kind: Kind, outputs: Tensor) -> Tensor:
