@@ -13,8 +13,9 @@ BIN := $(VENV)/bin
 PAHCL := $(BIN)/pahcl
 
 # What to run. RECIPE: a file of configs/pretrain/ (with or without its _<data set>), TASK: of
-# configs/finetune/, STRATEGY: of configs/strategy/, TRAINER: of configs/trainer/, PROTOCOL: a folder
-# of configs/protocol/ (FRACTION: one of its files). ARGS: anything more, as `pahcl fit` takes it.
+# configs/finetune/, STRATEGY: of configs/strategy/, TRAINER: of configs/trainer/, SIZE: paper
+# or a file of configs/size/, PROTOCOL: a folder of configs/protocol/ (FRACTION: one of its files).
+# ARGS: anything more, as `pahcl fit` takes it.
 RECIPE ?= supervised
 TASK ?= code15_af
 STRATEGY ?= full
@@ -48,7 +49,7 @@ SAY = echo "Data: $(if $(HAS_REAL),$(USED),simulated ($(USED)), since $(REAL) ho
 
 COMPLETE = grep -qs '"complete": true' $(1)/simulation.json
 
-.PHONY: help setup demo pretrain finetune test lint typecheck bench clean simulated known-recipe known-task
+.PHONY: help setup demo pretrain finetune test lint typecheck bench clean simulated known-recipe known-task known-machine
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -68,13 +69,17 @@ simulated: setup
 known-recipe:
 	@test -n "$(RECIPE_FILE)" || { echo "No recipe $(RECIPE); there are: $(basename $(notdir $(wildcard configs/pretrain/*.yaml)))"; exit 2; }
 
+known-machine:
+	@test -e configs/trainer/$(TRAINER).yaml || { echo "No trainer $(TRAINER); there are: $(basename $(notdir $(wildcard configs/trainer/*.yaml)))"; exit 2; }
+	@test "$(SIZE)" = paper || test -e configs/size/$(SIZE).yaml || { echo "No size $(SIZE); there are: paper $(basename $(notdir $(wildcard configs/size/*.yaml)))"; exit 2; }
+
 known-task:
 	@test -e configs/finetune/$(TASK).yaml || { echo "No task $(TASK); there are: $(basename $(notdir $(wildcard configs/finetune/*.yaml)))"; exit 2; }
 	@test -e configs/strategy/$(STRATEGY).yaml || { echo "No strategy $(STRATEGY); there are: $(basename $(notdir $(wildcard configs/strategy/*.yaml)))"; exit 2; }
 	@test -e configs/protocol/$(PROTOCOL)/$(FRACTION).yaml || { echo "Protocol $(PROTOCOL) has no fraction $(FRACTION); there are: $(basename $(notdir $(wildcard configs/protocol/$(PROTOCOL)/*.yaml))). PROTOCOL is one of: $(notdir $(wildcard configs/protocol/*))"; exit 2; }
 	@test "$(FROM)" = scratch || test "$(FROM)" = "$(PRETRAINED)" || test -e "$(FROM)" || { echo "No checkpoint at FROM=$(FROM); a run keeps them in RUN/checkpoints/, and FROM=scratch starts without one."; exit 2; }
 
-pretrain: known-recipe setup $(if $(HAS_REAL),,simulated) ## pretrain an encoder: RECIPE=supervised TRAINER=cpu|gpu|ddp
+pretrain: known-recipe known-machine setup $(if $(HAS_REAL),,simulated) ## pretrain an encoder: RECIPE=supervised TRAINER=cpu|gpu|ddp|debug SIZE=paper|small
 	@$(SAY)
 	$(ENVIRONMENT) $(PAHCL) fit --config $(RECIPE_FILE) --config configs/trainer/$(TRAINER).yaml $(SIZE_CONFIG) --run.name $(basename $(notdir $(RECIPE_FILE)))$(SUFFIX) --run.test true $(ARGS)
 
@@ -83,7 +88,7 @@ $(PRETRAINED_RECEIPT):
 	@echo "No finished pretraining at $(@D) yet: it comes first."
 	@$(MAKE) --no-print-directory pretrain
 
-finetune: known-task setup $(if $(HAS_REAL),,simulated) $(if $(filter $(PRETRAINED),$(FROM)),$(PRETRAINED_RECEIPT)) ## transfer: TASK=code15_af FROM=checkpoint|scratch STRATEGY=full FRACTION=0.1
+finetune: known-task known-machine setup $(if $(HAS_REAL),,simulated) $(if $(filter $(PRETRAINED),$(FROM)),$(PRETRAINED_RECEIPT)) ## transfer: TASK=code15_af FROM=checkpoint|scratch STRATEGY=full FRACTION=0.1 TRAINER=cpu SIZE=paper|small
 	@$(SAY)
 	$(ENVIRONMENT) $(PAHCL) fit --config configs/finetune/$(TASK).yaml --config configs/strategy/$(STRATEGY).yaml --config configs/trainer/$(TRAINER).yaml $(SIZE_CONFIG) --config configs/protocol/$(PROTOCOL)/$(FRACTION).yaml $(if $(filter scratch,$(FROM)),,--model.init_args.pretrained $(FROM)) --run.test true $(ARGS)
 

@@ -51,15 +51,55 @@ def test_make_lines_have_a_target(page: Path, line: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def require_parsed(
+    verb: str, words: list[str], place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Let the real parser read a training line, with the config of a run where it names one."""
+    monkeypatch.chdir(place)
+    Path("configs").symlink_to(ROOT / "configs")
+    for word in words:
+        if word.startswith("runs/") and word.endswith(".yaml"):
+            Path(word).parent.mkdir(parents=True)
+            Path(word).write_text((ROOT / "configs/finetune/code15_af.yaml").read_text("utf-8"))
+    assert cli.main([verb, *words, "--print_config"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["pretrain", "RECIPE=none"], "No recipe none; there are: supervised_ptbxl"),
+        (["finetune", "TASK=none"], "No task none; there are:"),
+        (["pretrain", "TRAINER=none"], "No trainer none; there are: cpu"),
+        (["finetune", "TRAINER=none"], "No trainer none; there are: cpu"),
+        (["pretrain", "SIZE=none"], "No size none; there are: paper"),
+        (["finetune", "SIZE=none"], "No size none; there are: paper"),
+    ],
+)
+def test_make_refuses_unknown_names_and_lists_those_there_are(words: list[str], says: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "MAKEFLAGS"}
+    done = subprocess.run(
+        ["make", *words], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert says in done.stdout
+
+
 @pytest.mark.parametrize(("page", "line"), PAHCL_LINES, ids=lambda value: str(value)[-60:])
 def test_pahcl_lines_have_verb_options_and_configs(
-    page: Path, line: str, capsys: pytest.CaptureFixture[str]
+    page: Path,
+    line: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     verb, *words = shlex.split(line)[1:]
     for word in words:
         if word.startswith("configs/"):
             assert (ROOT / word).is_file(), f"{page.name}: {word} is not there"
-    if verb in cli.TRAINING_VERBS or verb.startswith("-"):
+    if verb in cli.TRAINING_VERBS:
+        require_parsed(verb, words, tmp_path, monkeypatch)
+        return
+    if verb.startswith("-"):
         return
     assert verb in cli.command_verbs(), f"{page.name}: no verb {verb}"
     assert cli.main([verb, "--help"]) == 0

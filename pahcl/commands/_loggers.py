@@ -8,6 +8,7 @@ import os
 import secrets
 import sys
 import urllib.parse
+from typing import Any
 
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
@@ -40,6 +41,17 @@ def wandb_id(folder: RunFolder) -> str:
     return path.read_text(encoding="utf-8").strip()
 
 
+class QuietWandbLogger(WandbLogger):
+    """Log to W&B without a setting that it warns of in every run.
+
+    Lightning hands on `anonymous=None`; wandb 0.31 warns of the setting, whatever its value.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        getattr(self, "_wandb_init", {}).pop("anonymous", None)
+
+
 def build_loggers(folder: RunFolder, run: Run) -> list[Logger]:
     """Make the loggers of a run folder."""
     loggers: list[Logger] = [CSVLogger(folder.path, name="logs")]
@@ -52,7 +64,7 @@ def build_loggers(folder: RunFolder, run: Run) -> list[Logger]:
             os.environ.setdefault("WANDB_SILENT", "true")
             log.info("W&B is offline; `wandb sync %s/wandb/offline-run-*` uploads.", folder.path)
         loggers.append(
-            WandbLogger(
+            QuietWandbLogger(
                 name=folder.path.name,
                 save_dir=folder.path,
                 id=wandb_id(folder),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +12,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from filelock import FileLock, Timeout
+from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 
 from pahcl.errors import UsageError
 from pahcl.evaluation.run import RunFolder
+from pahcl.files import sha256_file, write_json
 
 NAME_FROM_PARENT = "PAHCL_RUN_NAME"
 """Environment variable that tells the processes of one DDP run their common name."""
@@ -33,6 +36,9 @@ WHERE_AND_HOW = frozenset(
     f"data.init_args.{key}" for key in ("root", "num_workers", "prepare_workers", "predict_split")
 )
 """Keys that say where the data lie and how they are read, but not what a number means."""
+
+FINISHED = "finished.json"
+"""File of a run folder whose training came to its end, not to an interruption."""
 
 SEVERAL = ("WORLD_SIZE", "SLURM_NTASKS")
 """Environment variables by which a launcher says how many processes it started."""
@@ -131,6 +137,51 @@ def require_same_run(folder: RunFolder, config: dict[str, Any]) -> None:
             f"{folder.path} holds a run of another config ({'; '.join(changed[:4])}{more}). "
             "Nothing was overwritten: give this run another --run.name, or remove that folder."
         )
+
+
+def require_hardware(accelerator: object, sync_batchnorm: bool) -> None:
+    """Refuse what needs a GPU where there is none.
+
+    Raises:
+        UsageError: With what to use instead.
+    """
+    cuda, mps = CUDAAccelerator.is_available(), MPSAccelerator.is_available()
+    if not {"gpu": cuda or mps, "cuda": cuda, "mps": mps}.get(str(accelerator), True):
+        raise UsageError(
+            f"There is no GPU here (trainer.accelerator is `{accelerator}`): use "
+            "configs/trainer/cpu.yaml (`make ... TRAINER=cpu`)."
+        )
+    if sync_batchnorm and (accelerator == "cpu" or not cuda):
+        raise UsageError(
+            "There is no GPU here to share BatchNorm statistics between (trainer.sync_batchnorm): "
+            "use configs/trainer/cpu.yaml (`make ... TRAINER=cpu`), or for several processes on "
+            "the CPU --trainer.accelerator cpu --trainer.sync_batchnorm false."
+        )
+
+
+def mark_finished(folder: RunFolder, epochs: int) -> None:
+    """Note that training came to its end with the config that lies in the folder."""
+    write_json(folder.path / FINISHED, {"epochs": epochs, "config": sha256_file(folder.config)})
+
+
+def finished_epochs(folder: RunFolder, config: dict[str, Any]) -> int | None:
+    """Say after how many epochs a run came to its end; None where more of it is asked for.
+
+    Args:
+        folder: The run, of the same `data` and `model`.
+        config: The resolved config of this start, which may ask for a longer training.
+    """
+    marker = folder.path / FINISHED
+    if not (marker.is_file() and folder.config.is_file() and folder.last.is_file()):
+        return None
+    facts = json.loads(marker.read_text(encoding="utf-8"))
+    before = folder.load_config()
+    same = before.get("trainer") == config.get("trainer") and (
+        before.get("run", {}).get("patience") == config.get("run", {}).get("patience")
+    )
+    if not same or facts["config"] != sha256_file(folder.config):
+        return None
+    return int(facts["epochs"])
 
 
 def require_own_checkpoint(folder: RunFolder, path: Path) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import signal
 import sys
 import warnings
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf.errors import OmegaConfBaseException
 
 from pahcl.commands._common import modules_in
@@ -31,7 +33,10 @@ from pahcl.commands._loggers import build_loggers, finish
 from pahcl.commands._run import (
     Run,
     choose_name,
+    finished_epochs,
+    mark_finished,
     one_writer,
+    require_hardware,
     require_own_checkpoint,
     require_same_run,
 )
@@ -39,7 +44,7 @@ from pahcl.errors import UsageError
 from pahcl.evaluation.evidence import verify_evidence
 from pahcl.evaluation.run import RunFolder
 from pahcl.files import appearing, write_text
-from pahcl.modules.callbacks import EpochLine, EvidenceWriter, StepSeed
+from pahcl.modules.callbacks import EpochLine, EvidenceWriter, StepSeed, StopLine
 from pahcl.modules.checkpoint import read_checkpoint
 
 log = logging.getLogger(__name__)
@@ -94,6 +99,10 @@ class WholeCheckpoints(TorchCheckpointIO):
             super().save_checkpoint(checkpoint, temporary, storage_options)
 
 
+class AlreadyDoneError(Exception):
+    """End a verb that finds its work done; the text says where."""
+
+
 class Cli(LightningCLI):
     """Walk from a config to a run folder.
 
@@ -134,7 +143,10 @@ class Cli(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Settle the run folder and the checkpoint before anything is built."""
         run = self.options.run
+        self.drawn_name = run.name is None
         run.name = choose_name(run.name)
+        trainer = self.options.trainer
+        require_hardware(trainer.accelerator, trainer.sync_batchnorm)
         self.folder = RunFolder(Path(run.root) / run.experiment / run.name)
         self.options.trainer.default_root_dir = str(self.folder.path)
         if "verbose" in self.options:
@@ -142,16 +154,39 @@ class Cli(LightningCLI):
         if self.options.trainer.get("fast_dev_run"):
             return
         dump = self._parser(self.subcommand).dump(self.options, skip_none=False)
-        require_same_run(self.folder, experiment(dump))
+        config = experiment(dump)
+        require_same_run(self.folder, config)
         if self.subcommand != "fit":
             self._choose_checkpoint()
             return
         self.opened.enter_context(one_writer(self.folder))
         if self.options.ckpt_path is None and self.folder.last.is_file():
-            log.info("Going on with %s from %s.", self.folder.path, self.folder.last.name)
-            self.options.ckpt_path = str(self.folder.last)
+            self._go_on(config)
         if self.options.ckpt_path is not None:
             read_checkpoint(self.options.ckpt_path)
+
+    def _go_on(self, config: dict[str, Any]) -> None:
+        """Start from the run's last checkpoint.
+
+        Raises:
+            AlreadyDoneError: There is nothing left to do.
+        """
+        epochs, path = finished_epochs(self.folder, config), self.folder.path
+        if epochs is None:
+            log.info("Going on with %s from %s.", path, self.folder.last.name)
+        elif not self.folder.is_complete or verify_evidence(self.folder):
+            if not self.options.run.test:
+                raise AlreadyDoneError(
+                    f"{path} is finished after {epochs} epoch(s) and not tested: `pahcl test "
+                    f"--config {self.folder.config}` writes its evidence."
+                )
+            log.info("%s is finished after %d epoch(s); its test follows.", path, epochs)
+        else:
+            raise AlreadyDoneError(
+                f"{path} is finished after {epochs} epoch(s); its evidence is in "
+                f"{self.folder.metrics} and {self.folder.receipt.name} beside it."
+            )
+        self.options.ckpt_path = str(self.folder.last)
 
     def _choose_checkpoint(self) -> None:
         """Take the run's best checkpoint where `--ckpt_path` names none; refuse a missing one."""
@@ -190,7 +225,8 @@ class Cli(LightningCLI):
         callbacks: list[Callback] = [StepSeed(self.options.seed_everything), EpochLine()]
         if trying:
             return callbacks
-        callbacks.append(EvidenceWriter(self.folder))
+        name = str(self.options.run.name) if self.drawn_name else None
+        callbacks += [EvidenceWriter(self.folder), StopLine(name)]
         monitor, mode = f"val/{self.datamodule.task.primary_metric}", self.datamodule.task.mode
         if self.options.run.patience is not None:
             stop = {"patience": self.options.run.patience, "check_finite": False}
@@ -213,7 +249,11 @@ class Cli(LightningCLI):
 
     def after_fit(self) -> None:
         """Test the best checkpoint where that is asked for, unless just that was tested already."""
-        if not self.options.run.test or self.options.trainer.get("fast_dev_run"):
+        if self.options.trainer.get("fast_dev_run"):
+            return
+        if self.trainer.is_global_zero:
+            mark_finished(self.folder, self.trainer.current_epoch)
+        if not self.options.run.test:
             return
         if self.folder.is_complete and not verify_evidence(self.folder):
             log.info("%s was tested already; its evidence stands.", self.folder.path)
@@ -245,6 +285,9 @@ def quieten() -> None:
 def run(verb: str, arguments: list[str]) -> int:
     """Run a training verb.
 
+    Returns:
+        Exit status: 0, or 128 plus the number of the signal that stopped it.
+
     Raises:
         UsageError: The config has an unknown key, class or value, or asks for hardware that
             is not there.
@@ -252,13 +295,24 @@ def run(verb: str, arguments: list[str]) -> int:
     quieten()
     make_class_names_short()
     set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
+    on_interrupt = signal.getsignal(signal.SIGINT)
     try:
         with ExitStack() as opened:
             run_cli(opened, verb, arguments)
+    except AlreadyDoneError as done:
+        log.info("%s", done)
     except MisconfigurationException as error:
         raise UsageError(shortened(str(error))) from error
+    except SIGTERMException:
+        return 128 + signal.SIGTERM
+    except SystemExit as stop:
+        if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning answers it by `exit(1)`
+            return 128 + signal.SIGINT
+        raise
     finally:
         finish()
+        with suppress(ValueError):  # outside the main thread there is nothing to restore
+            signal.signal(signal.SIGINT, on_interrupt)  # Lightning leaves it ignored
     return 0
 
 

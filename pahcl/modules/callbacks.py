@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from pahcl.evaluation.evidence import write_evidence
 from pahcl.evaluation.predictions import write_predictions
@@ -50,10 +51,19 @@ class StepSeed(Callback):
 
 
 class EpochLine(Callback):
-    """Log one line an epoch where there is no terminal for a progress bar."""
+    """Log what is learned from, and one line an epoch where no terminal shows a progress bar."""
 
     def __init__(self) -> None:
         self.started = 0.0
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Say how many records and subjects each split has."""
+        if trainer.is_global_zero:
+            splits = trainer.datamodule.data_receipt()["splits"]  # type: ignore[attr-defined]
+            counts = [(name, found["records"], found["subjects"]) for name, found in splits.items()]
+            first, *others = counts
+            told = ["{} {} records of {} subjects".format(*first)]
+            log.info("%s.", ", ".join([*told, *("{} {} of {}".format(*other) for other in others)]))
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
@@ -71,6 +81,37 @@ class EpochLine(Callback):
         log.info(
             "epoch %d/%s  %s  %.1f s", trainer.current_epoch + 1, trainer.max_epochs, shown, seconds
         )
+
+
+class StopLine(Callback):
+    """Log where a run stands that a person or a scheduler has stopped.
+
+    Args:
+        name: The name that was drawn for the run; None where the command gives it.
+    """
+
+    def __init__(self, name: str | None) -> None:
+        self.again = f"the same command with --run.name {name}" if name else "the same command"
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Say what is kept and how to go on."""
+        stopped = isinstance(exception, KeyboardInterrupt | SIGTERMException)
+        if not stopped or not trainer.is_global_zero:
+            return
+        done = trainer.current_epoch
+        if trainer.state.fn != TrainerFn.FITTING:
+            log.info("Stopped; %s starts this step again.", self.again)
+        elif done == 0:
+            log.info("Stopped before the end of the first epoch; %s starts again.", self.again)
+        else:
+            log.info("Stopped after epoch %d of %s; %s goes on.", done, epochs(trainer), self.again)
+
+
+def epochs(trainer: pl.Trainer) -> str:
+    """Write how many epochs a run is to have."""
+    return "no limit" if trainer.max_epochs in (None, -1) else str(trainer.max_epochs)
 
 
 class EvidenceWriter(Callback):

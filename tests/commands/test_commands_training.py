@@ -17,6 +17,7 @@ from pahcl.cli import main
 from pahcl.commands._run import one_writer
 from pahcl.evaluation.evidence import verify_evidence
 from pahcl.evaluation.run import RunFolder
+from pahcl.modules.callbacks import EpochLine
 
 ROOT = Path(__file__).parents[2]
 SMALL = [
@@ -135,6 +136,70 @@ def test_a_killed_fit_goes_on_to_the_same_weights(place: Path) -> None:
     assert same(weights(last), weights(place / "runs/finetune/whole/checkpoints/last.ckpt"))
 
 
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_fit_says_where_it_stands_and_goes_on(sent: signal.Signals, place: Path) -> None:
+    line = fit_line("stopped", "--trainer.max_epochs=500")
+    last = place / "runs/finetune/stopped/checkpoints/last.ckpt"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pahcl", *line], stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not last.is_file() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(sent)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 128 + sent
+    assert "Traceback" not in said
+    done = torch.load(last, weights_only=True)["epoch"] + 1
+    assert f"Stopped after epoch {done} of 500; the same command goes on." in said
+
+
+def test_a_fit_stopped_without_a_name_says_how_to_go_on(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(self: EpochLine, *_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(EpochLine, "on_train_start", interrupt)
+    before = signal.getsignal(signal.SIGINT)
+    unnamed = [word for word in fit_line("x") if not word.startswith("--run.name")]
+    assert main(unnamed) == 130
+    (folder,) = (place / "runs/finetune").iterdir()
+    assert f"the same command with --run.name {folder.name} starts again" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_fit_says_what_it_learns_from(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(fit_line("a", "--run.test=true")) == 0
+    splits = RunFolder(place / "runs/finetune/a").load_receipt()["data"]["splits"]
+    train, val, test = (splits[name] for name in ("train", "val", "test"))
+    assert (
+        f"train {train['records']} records of {train['subjects']} subjects, "
+        f"val {val['records']} of {val['subjects']}, test {test['records']} of {test['subjects']}."
+    ) in capsys.readouterr().err.splitlines()
+
+
+def test_a_finished_run_is_left_alone(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = fit_line("a")
+    run = RunFolder(place / "runs/finetune/a")
+    assert main(line) == 0
+    written = run.last.stat().st_mtime_ns
+    capsys.readouterr()
+    assert main(line) == 0
+    said = capsys.readouterr().err
+    assert f"{run.path.relative_to(place)} is finished after 1 epoch(s) and not tested" in said
+    assert main([*line, "--run.test=true"]) == 0
+    assert run.is_complete
+    capsys.readouterr()
+    assert main([*line, "--run.test=true"]) == 0
+    said = capsys.readouterr().err
+    assert "its evidence is in runs/finetune/a/metrics.json" in said
+    assert "Going on" not in said
+    assert run.last.stat().st_mtime_ns == written
+    assert main([*line, "--trainer.max_epochs=2"]) == 0
+    assert "Going on" in capsys.readouterr().err
+
+
 def test_two_processes_train_and_test_together(place: Path) -> None:
     assert main(fit_line("one")) == 0  # packs the store
     line = fit_line(
@@ -174,7 +239,8 @@ def test_two_processes_train_and_test_together(place: Path) -> None:
         (["--data.init_args.root=nowhere", "--data.init_args.store=none"], 1, "nowhere"),
         (["--model.init_args.pretrained=nowhere.ckpt"], 1, "nowhere.ckpt"),
         (["--run.name=../escape"], 2, "run.name"),
-        (["--trainer.accelerator=gpu", "--trainer.devices=1"], 2, "gpu"),
+        ([f"--config={ROOT}/configs/trainer/gpu.yaml"], 2, "There is no GPU here"),
+        ([f"--config={ROOT}/configs/trainer/ddp.yaml"], 2, "There is no GPU here"),
     ],
 )
 def test_what_goes_wrong_is_said_in_a_sentence(
@@ -184,7 +250,7 @@ def test_what_goes_wrong_is_said_in_a_sentence(
     place: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    if says == "gpu" and torch.cuda.is_available():
+    if "GPU" in says and torch.cuda.is_available():
         pytest.skip("there is a GPU here")
     assert main(fit_line("a", *words)) == status
     said = capsys.readouterr().err
