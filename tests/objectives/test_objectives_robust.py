@@ -1,0 +1,132 @@
+import math
+
+import pytest
+import torch
+from torch.distributions import Bernoulli, Categorical, kl_divergence
+
+from pahcl.errors import UsageError
+from pahcl.objectives.robust import MART, TRADES, Mixed, Views, divergence
+from pahcl.objectives.supervised import loss_terms
+
+NAN = float("nan")
+OBJECTIVES = [Mixed(), TRADES(beta=2.0), MART(beta=2.0)]
+
+
+def views(kind, target, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    outputs = target.shape[1] if target.ndim == 2 else 3
+    clean, attacked = (
+        torch.randn(len(target), outputs, generator=generator, requires_grad=True) for _ in range(2)
+    )
+
+    def losses(values):
+        return loss_terms(kind, values, target)
+
+    return Views(lambda: clean, lambda: attacked, losses, target, kind), clean, attacked
+
+
+def total(objective, given, weight):
+    parts = list(objective.parts(given, weight))
+    return sum(part.sums.sum() / part.weights.sum() for part in parts)
+
+
+TARGETS = {
+    "multilabel": torch.tensor([[1.0, NAN], [0.0, 1.0], [NAN, NAN], [1.0, 0.0]]),
+    "multiclass": torch.tensor([0, 2, -1, 1]),
+    "regression": torch.tensor([[0.5], [NAN], [-1.0], [2.0]]),
+}
+
+
+def test_divergences_are_those_of_torch_distributions():
+    one, other = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(1)).double()
+    bernoulli = kl_divergence(Bernoulli(logits=one), Bernoulli(logits=other))
+    assert torch.allclose(divergence("multilabel", one, other).double(), bernoulli, atol=1e-6)
+    categorical = kl_divergence(Categorical(logits=one), Categorical(logits=other))
+    found = divergence("multiclass", one, other)
+    assert torch.allclose(found[:, 0].double(), categorical, atol=1e-6)
+    assert torch.equal(divergence("regression", one, one), torch.zeros(5, 3))
+
+
+def test_divergences_of_extreme_logits_are_finite():
+    far = torch.tensor([[300.0]])
+    assert torch.isfinite(divergence("binary", far, -far)).all()
+    assert divergence("binary", far, -far).item() == pytest.approx(300.0)
+
+
+@pytest.mark.parametrize("kind", TARGETS)
+def test_mixed_is_the_weighted_mean_of_two_losses(kind):
+    given, clean, attacked = views(kind, TARGETS[kind])
+    means = []
+    for outputs in (clean, attacked):
+        sums, weights = loss_terms(kind, outputs, TARGETS[kind])
+        means.append((sums.sum() / weights.sum()).item())
+    assert total(Mixed(), given, 0.5).item() == pytest.approx(sum(means) / 2, rel=1e-6)
+    assert total(Mixed(), given, 0.2).item() == pytest.approx(0.8 * means[0] + 0.2 * means[1])
+
+
+def test_adversarial_training_alone_never_computes_the_clean_outputs():
+    given, _, attacked = views("multilabel", TARGETS["multilabel"])
+
+    def refuse():
+        raise AssertionError
+
+    only = Views(refuse, given.adversarial, given.losses, given.target, given.kind)
+    (part,) = Mixed().parts(only, 1.0)
+    assert set(part.shares) == {"adversarial"}
+    assert attacked.grad is None
+
+
+@pytest.mark.parametrize("kind", TARGETS)
+def test_trades_is_the_clean_loss_and_the_divergence(kind):
+    given, clean, attacked = views(kind, TARGETS[kind])
+    sums, weights = loss_terms(kind, clean, TARGETS[kind])
+    known = weights > 0
+    entries = divergence(kind, clean, attacked)
+    if kind == "multilabel":
+        entries = entries.masked_fill(TARGETS[kind].isnan(), 0.0)
+    moved = entries[known].sum()
+    expected = (sums.sum() + 2.0 * 0.5 * moved) / weights.sum()
+    assert total(TRADES(beta=2.0), given, 0.5).item() == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_mart_on_one_binary_label_is_the_formula():
+    target = torch.tensor([[1.0], [0.0]])
+    given, clean, attacked = views("binary", target)
+    expected = 0.0
+    for row, truth in enumerate((1.0, 0.0)):
+        p = float(clean[row, 0].sigmoid())
+        q = float(attacked[row, 0].sigmoid())
+        p, q = (p, q) if truth else (1 - p, 1 - q)
+        moved = p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q))
+        expected += -2 * math.log(q) + 3.0 * moved * (1 - p)
+    found = total(MART(beta=3.0), given, 1.0)
+    assert float(found) == pytest.approx(expected / 2, rel=1e-5)
+
+
+def test_mart_on_classes_is_the_formula():
+    target = torch.tensor([0, 2, 1])
+    given, clean, attacked = views("multiclass", target)
+    expected = 0.0
+    for row, truth in enumerate(target.tolist()):
+        p, q = (outputs[row].double().softmax(0) for outputs in (clean, attacked))
+        wrong = max(float(q[k]) for k in range(3) if k != truth)
+        moved = sum(float(p[k] * (p[k] / q[k]).log()) for k in range(3))
+        expected += -math.log(float(q[truth])) - math.log(1 - wrong)
+        expected += 5.0 * moved * (1 - float(p[truth]))
+    assert total(MART(), given, 1.0).item() == pytest.approx(expected / 3, rel=1e-5)
+
+
+def test_mart_refuses_a_regression():
+    given, _, _ = views("regression", TARGETS["regression"])
+    with pytest.raises(UsageError, match="needs classes"):
+        list(MART().parts(given, 1.0))
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda one: type(one).__name__)
+def test_unlabelled_entries_give_no_gradient(objective):
+    target = TARGETS["multilabel"]
+    given, clean, attacked = views("multilabel", target)
+    total(objective, given, 0.5).backward()
+    for outputs in (clean, attacked):
+        assert torch.equal(outputs.grad[target.isnan()], torch.zeros(3))
+        assert outputs.grad[~target.isnan()].abs().min() > 0
