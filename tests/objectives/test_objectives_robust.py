@@ -86,7 +86,7 @@ def test_trades_is_the_clean_loss_and_the_divergence(kind):
         entries = entries.masked_fill(TARGETS[kind].isnan(), 0.0)
     moved = entries[known].sum()
     expected = (sums.sum() + 2.0 * 0.5 * moved) / weights.sum()
-    assert total(TRADES(beta=2.0), given, 0.5).item() == pytest.approx(float(expected), rel=1e-6)
+    assert total(TRADES(beta=2.0), given, 0.5).item() == pytest.approx(expected.item(), rel=1e-6)
 
 
 def test_mart_on_one_binary_label_is_the_formula():
