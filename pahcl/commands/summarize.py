@@ -44,8 +44,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--compare",
         nargs=2,
         metavar=("A", "B"),
-        help="two rows, by name or by a run in them (default: within the same data, task and "
-        "fraction, each row with the one from scratch, or each with each)",
+        help="two rows, by name or by a run in them (default: of the same task, labels and test "
+        "subjects, each row with the one from scratch, or each with each)",
     )
     parser.add_argument("--format", choices=("text", "markdown", "csv", "latex"), default="text")
     parser.add_argument("--samples", type=int, default=1000, metavar="N", help="resamples")

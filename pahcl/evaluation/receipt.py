@@ -22,6 +22,11 @@ FORMAT = 1
 LIBRARIES = ("torch", "lightning", "torchmetrics", "numpy", "scipy", "pandas", "pyarrow", "h5py")
 GIT_SECONDS = 10
 
+SIMULATED = "simulated"
+"""Version of a data set whose recordings a simulator made, as manifests and receipts hold it."""
+
+NO_EVIDENCE = "The recordings are simulated: nothing here is evidence about patients."
+
 
 @dataclass(frozen=True)
 class ReceiptParts:
@@ -35,7 +40,8 @@ class ReceiptParts:
         seed: Seed of the run.
         wall_time_s: Duration of training so far, in seconds.
         device: Device that predicted, as torch names it (`cpu`, `cuda:0`).
-        extra: Further plain facts (strategy, initialisation).
+        pretrained: What the weights started from (`pahcl.modules.checkpoint.origin_of`); empty =
+            random weights.
     """
 
     data: Mapping[str, Any] = field(default_factory=dict)
@@ -44,7 +50,13 @@ class ReceiptParts:
     seed: int | None = None
     wall_time_s: float | None = None
     device: str = "cpu"
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    pretrained: Mapping[str, Any] = field(default_factory=dict)
+
+
+def is_simulated(receipt: Mapping[str, Any]) -> bool:
+    """Say whether a receipt is one of simulated recordings."""
+    data = receipt.get("data")
+    return isinstance(data, Mapping) and data.get("dataset_version") == SIMULATED
 
 
 def git_state(package: Path | None = None) -> dict[str, Any]:
@@ -122,10 +134,10 @@ def build_receipt(
         **facts,
         "seed": parts.seed,
         "data": dict(parts.data),
+        "pretrained": dict(parts.pretrained) or None,
         "sha256": {name: sha256_file(path) for name, path in inputs.items() if path is not None},
         "code": {"version": pahcl.__version__, **git_state()},
         "libraries": library_versions(),
         "hardware": hardware(parts.device),
         "wall_time_s": parts.wall_time_s,
-        **({"extra": dict(parts.extra)} if parts.extra else {}),
     }

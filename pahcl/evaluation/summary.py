@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 import itertools
-import json
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
-
-import numpy as np
-import pandas as pd
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from pahcl.errors import PahclError, UsageError
-from pahcl.evaluation.compare import (
-    Comparison,
-    GroupValue,
-    align,
-    group_values,
-    paired_comparison,
-    sources,
-)
+from pahcl.evaluation.compare import Comparison, paired_comparison
 from pahcl.evaluation.evidence import verify_evidence
+from pahcl.evaluation.groups import Group, TestedRun, find_group, group_runs
 from pahcl.evaluation.metrics import metric_names
-from pahcl.evaluation.run import RunFolder, lookup
-from pahcl.task import Kind, Task
-
-SEED_KEYS = ("seed_everything", "data.init_args.seed")
-NOT_EXPERIMENT = ("run", "ckpt_path", "config", "verbose", "weights_only", "return_predictions")
-NOT_TRAINING = ("default_root_dir", "logger", "enable_progress_bar", "enable_model_summary")
+from pahcl.evaluation.receipt import NO_EVIDENCE
+from pahcl.evaluation.run import RunFolder
+from pahcl.evaluation.settings import SCRATCH
+from pahcl.task import Kind
 
 DEFAULT_METRICS: Mapping[Kind, tuple[str, ...]] = {
     "binary": ("auroc", "auprc", "f1"),
@@ -37,55 +22,6 @@ DEFAULT_METRICS: Mapping[Kind, tuple[str, ...]] = {
     "multiclass": ("macro_auroc", "macro_f1", "accuracy"),
     "regression": ("mae", "r2"),
 }
-
-
-@dataclass(frozen=True)
-class TestedRun:
-    """Hold a run whose evidence is whole."""
-
-    folder: RunFolder
-    config: dict[str, Any] = field(repr=False)
-    task: Task
-    predictions: pd.DataFrame = field(repr=False)
-
-
-@dataclass(frozen=True)
-class Group:
-    """Hold runs that differ only in their seed.
-
-    Args:
-        name: Unique name, from the folders of the runs.
-        task: What was asked.
-        dataset: Class of the data module.
-        initialisation: `scratch`, or the run or file that the weights came from.
-        strategy: How the weights were adapted, empty if the config does not say.
-        fraction: Share of the training labels, None if the config does not say.
-        runs: The runs, by path.
-        n_records: Test records that all runs have.
-        n_subjects: Subjects behind them.
-        values: The metrics: mean over the runs, interval, and each run's value.
-    """
-
-    name: str
-    task: Task
-    dataset: str
-    initialisation: str
-    strategy: str
-    fraction: float | None
-    runs: tuple[TestedRun, ...]
-    n_records: int
-    n_subjects: int
-    values: dict[str, GroupValue]
-
-    @property
-    def tables(self) -> list[pd.DataFrame]:
-        """Give the predictions of every run."""
-        return [run.predictions for run in self.runs]
-
-    @property
-    def covers(self) -> str:
-        """Say what the intervals cover."""
-        return sources(len(self.runs))
 
 
 @dataclass(frozen=True)
@@ -141,16 +77,22 @@ def summarize(
     tested, unfinished = _load(runs)
     wanted = _choose_metrics(tested, metrics)
     settings = (samples, seed, level)
-    members: dict[str, list[TestedRun]] = {}
-    for run in tested:
-        members.setdefault(_group_key(run, group_by), []).append(run)
-    names = _names(list(members.values()))
-    groups = tuple(
-        _build_group(name, found, wanted, settings)
-        for name, found in zip(names, members.values(), strict=True)
-    )
+    groups = group_runs(tested, wanted, group_by, settings)
     comparisons, notes = _compare(groups, compare, metrics, settings)
-    return Summary(groups, comparisons, unfinished, notes, wanted, samples, level, seed)
+    told = (*_simulated(groups), *notes)
+    return Summary(groups, comparisons, unfinished, told, wanted, samples, level, seed)
+
+
+def _simulated(groups: Sequence[Group]) -> Iterator[str]:
+    """Warn of groups whose recordings are simulated."""
+    found = [group.name for group in groups if group.simulated]
+    if found and len(found) == len(groups):
+        yield NO_EVIDENCE
+    elif found:
+        yield (
+            f"The recordings of {', '.join(found)} are simulated: they are no evidence about "
+            "patients, and not to be set beside rows of real recordings."
+        )
 
 
 def _load(
@@ -171,7 +113,11 @@ def _load(
                 continue
             tested.append(
                 TestedRun(
-                    folder, folder.load_config(), folder.load_task(), folder.load_predictions()
+                    folder,
+                    folder.load_config(),
+                    folder.load_task(),
+                    folder.load_predictions(),
+                    folder.load_receipt(),
                 )
             )
         except PahclError as error:
@@ -191,119 +137,6 @@ def _choose_metrics(runs: Sequence[TestedRun], metrics: Sequence[str] | None) ->
     return tuple(metrics)
 
 
-def _group_key(run: TestedRun, group_by: Sequence[str]) -> str:
-    """Write what tells a run's group from others; the task always does."""
-    facts: dict[str, Any] = {"task": run.task.to_dict()}
-    if group_by:
-        for key in group_by:
-            chosen = run.folder.experiment if key == "experiment" else lookup(run.config, key)
-            facts[key] = chosen
-    elif not run.config:
-        facts["path"] = str(run.folder.path.resolve())
-    else:
-        facts["experiment"] = run.folder.experiment
-        facts["config"] = _without_seed(run.config)
-    return json.dumps(facts, sort_keys=True, default=str)
-
-
-def _without_seed(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out of a config its seeds, and where and under which name it ran."""
-    kept: dict[str, Any] = json.loads(json.dumps(config, default=str))
-    for name in NOT_EXPERIMENT:
-        kept.pop(name, None)
-    if isinstance(kept.get("trainer"), dict):
-        for name in NOT_TRAINING:
-            kept["trainer"].pop(name, None)
-    for key in SEED_KEYS:
-        *way, last = key.split(".")
-        place = lookup(kept, ".".join(way)) if way else kept
-        if isinstance(place, dict):
-            place.pop(last, None)
-    return kept
-
-
-def _names(members: Sequence[Sequence[TestedRun]]) -> list[str]:
-    """Name groups by their experiment, and by what their runs' names share where that is needed."""
-    experiments = [{run.folder.experiment for run in runs} for runs in members]
-    counts: dict[str, int] = {}
-    for experiment in itertools.chain.from_iterable(experiments):
-        counts[experiment] = counts.get(experiment, 0) + 1
-    names: list[str] = []
-    for runs, of_group in zip(members, experiments, strict=True):
-        name = "+".join(sorted(of_group))
-        if len(of_group) > 1 or counts[name] > 1:
-            shared = _shared([run.folder.name for run in runs])
-            name = f"{name}/{shared}" if shared else name
-        unique, number = name, 2
-        while unique in names:
-            unique, number = f"{name} ({number})", number + 1
-        names.append(unique)
-    return names
-
-
-def _shared(names: Sequence[str]) -> str:
-    """Give the common beginning of names, without a trailing `seed`, digits and separators."""
-    if len(names) == 1:
-        return names[0]
-    first, last = min(names), max(names)
-    same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
-    text = "".join(letter for letter, _ in same)
-    return re.sub(r"[-_.]*(seed|s)?[-_.=]*\d*$", "", text)
-
-
-def _build_group(
-    name: str,
-    runs: Sequence[TestedRun],
-    metrics: Sequence[str],
-    settings: tuple[int, int, float],
-) -> Group:
-    first = runs[0]
-    tables = [run.predictions for run in runs]
-    try:
-        common, _ = align(first.task, tables)
-    except UsageError as error:
-        listed = ", ".join(run.folder.name for run in runs)
-        raise UsageError(f"Group `{name}` ({listed}) is no group: {error}") from error
-    known = [metric for metric in metrics if metric in metric_names(first.task.kind)]
-    fraction = lookup(first.config, "data.init_args.fraction")
-    return Group(
-        name=name,
-        task=first.task,
-        dataset=_class_name(lookup(first.config, "data.class_path")),
-        initialisation=_joined(_initialisation(run.config) for run in runs),
-        strategy=_joined(_strategy(run.config) for run in runs),
-        fraction=float(fraction) if isinstance(fraction, (int, float)) else None,
-        runs=tuple(runs),
-        n_records=len(common[0]),
-        n_subjects=common[0]["subject_id"].nunique(),
-        values=group_values(first.task, common, known, *settings),
-    )
-
-
-def _joined(texts: Any) -> str:
-    return ", ".join(dict.fromkeys(texts))
-
-
-def _class_name(path: object) -> str:
-    return str(path).rsplit(".", 1)[-1] if path else ""
-
-
-def _initialisation(config: Mapping[str, Any]) -> str:
-    """Name where the weights came from: a run by experiment and name, else a file."""
-    path = lookup(config, "model.init_args.pretrained")
-    if path is None:
-        return "scratch" if config else ""
-    source = Path(str(path))
-    if source.parent.name == "checkpoints" and len(source.parts) > 3:
-        return "/".join(source.parts[-4:-2])
-    return source.name
-
-
-def _strategy(config: Mapping[str, Any]) -> str:
-    found = lookup(config, "model.init_args.strategy")
-    return _class_name(found.get("class_path") if isinstance(found, Mapping) else found)
-
-
 Compared = tuple[tuple[str, str, Comparison], ...]
 
 
@@ -312,15 +145,21 @@ def _compare(
     asked: Sequence[str] | None,
     metrics: Sequence[str] | None,
     settings: tuple[int, int, float],
-) -> tuple[Compared, tuple[str, ...]]:
-    """Compare the pairs that were asked for, or all that answer the same question."""
+) -> tuple[Compared, list[str]]:
+    """Compare the pairs that were asked for, or all that answer the same question.
+
+    What was asked for is compared whole; a pair that nobody named, over the seeds that both have.
+    """
     if asked is None:
-        pairs = _pairs(groups)
+        pairs, notes = _pairs(groups)
     elif len(asked) == 2:
-        pairs = [(find_group(groups, asked[0]), find_group(groups, asked[1]))]
+        a, b = (find_group(groups, name) for name in asked)
+        pairs, notes = [(a, b)], []
+        if other := a.differences(b):
+            notes.append(f"{a.name} and {b.name} differ in {', '.join(other)}.")
     else:
         raise UsageError(f"Two groups are compared, got {len(asked)}.")
-    done, notes = [], []
+    done = []
     for a, b in pairs:
         if a is b or a.task != b.task:
             raise UsageError(
@@ -328,49 +167,54 @@ def _compare(
             )
         known = metric_names(a.task.kind)
         metric = next((name for name in metrics or () if name in known), a.task.primary_metric)
+        tables = [a.tables, b.tables]
+        if asked is None and a.seeds != b.seeds:
+            tables = [group.tables_of(a.seeds & b.seeds) for group in (a, b)]
+            notes.append(_about_seeds(a, b))
+        if not all(tables):
+            continue
         try:
-            found = paired_comparison(a.task, a.tables, b.tables, metric, *settings)
+            found = paired_comparison(a.task, tables[0], tables[1], metric, *settings)
         except UsageError as error:
             if asked is not None:
                 raise
             notes.append(f"{a.name} and {b.name} were not compared: {error}")
             continue
         done.append((a.name, b.name, found))
-    return tuple(done), tuple(notes)
+    return tuple(done), notes
 
 
-def _pairs(groups: Sequence[Group]) -> list[tuple[Group, Group]]:
-    """Pair groups of the same data, task and fraction: each with scratch, or each with each."""
-    cells: dict[tuple[object, ...], list[Group]] = {}
+def _about_seeds(a: Group, b: Group) -> str:
+    shared = sorted(str(seed) for seed in a.seeds & b.seeds)
+    if shared:
+        return f"{a.name} and {b.name} were compared over the seeds of both: {', '.join(shared)}."
+    return f"{a.name} and {b.name} were not compared: they have no seed in common."
+
+
+def _pairs(groups: Sequence[Group]) -> tuple[list[tuple[Group, Group]], list[str]]:
+    """Pair the groups that answer the same question: each with scratch, or each with each.
+
+    Returns:
+        The pairs, and which groups of the same data, task and fraction could not be paired.
+    """
+    cells: list[list[Group]] = []
     for group in groups:
-        cells.setdefault((group.dataset, group.task, group.fraction), []).append(group)
+        cell = next((cell for cell in cells if not cell[0].differences(group)), None)
+        if cell is None:
+            cells.append([group])
+        else:
+            cell.append(group)
     pairs = []
-    for cell in cells.values():
-        scratch = [group for group in cell if group.initialisation == "scratch"]
+    for cell in cells:
+        scratch = [group for group in cell if group.initialisation == SCRATCH]
         if len(scratch) == 1:
             pairs += [(group, scratch[0]) for group in cell if group is not scratch[0]]
         else:
             pairs += list(itertools.combinations(cell, 2))
-    return pairs
-
-
-def find_group(groups: Sequence[Group], asked: str) -> Group:
-    """Find a group by its name, or by the path of one of its runs.
-
-    Raises:
-        UsageError: There is no such group.
-    """
-    for group in groups:
-        if asked == group.name:
-            return group
-    wanted = Path(asked).resolve()
-    for group in groups:
-        if any(wanted == run.folder.path.resolve() for run in group.runs):
-            return group
-    known = ", ".join(f"`{group.name}`" for group in groups)
-    raise UsageError(f"There is no group `{asked}`; there are {known or 'none'}.")
-
-
-def spread(value: GroupValue) -> tuple[float, float]:
-    """Give the smallest and largest value over the runs of a group."""
-    return float(np.min(value.runs)), float(np.max(value.runs))
+    notes = []
+    for one, other in itertools.combinations(cells, 2):
+        found = one[0].differences(other[0])
+        if not {"data", "task", "fraction"} & set(found):
+            mine, theirs = (", ".join(group.name for group in cell) for cell in (one, other))
+            notes.append(f"Not compared: {mine} with {theirs}; they differ in {', '.join(found)}.")
+    return pairs, notes

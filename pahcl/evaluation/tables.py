@@ -10,8 +10,9 @@ from typing import Any
 import pandas as pd
 
 from pahcl.evaluation.compare import Comparison, GroupValue
+from pahcl.evaluation.groups import Group, spread
 from pahcl.evaluation.run import RunFolder
-from pahcl.evaluation.summary import Group, Summary, spread
+from pahcl.evaluation.summary import Summary
 from pahcl.files import plain
 from pahcl.task import metric_mode
 
@@ -59,11 +60,6 @@ def cell(value: GroupValue | None, between: str = " ") -> str:
     return between.join(parts)
 
 
-def percent(fraction: float | None) -> str:
-    """Write a label fraction in per cent, without needless zeros."""
-    return "" if fraction is None else f"{100 * fraction:.4g} %"
-
-
 def header(metric: str) -> str:
     """Write a metric's name with an arrow to its good side."""
     return f"{metric} {'↓' if metric_mode(metric) == 'min' else '↑'}"
@@ -73,11 +69,11 @@ def _rows(summary: Summary, between: str) -> list[dict[str, str]]:
     return [
         {
             "group": group.name,
-            "data": group.dataset.removesuffix("DataModule"),
+            "data": group.data,
             "task": group.task.name,
             "initialisation": group.initialisation,
             "strategy": group.strategy,
-            "labels": percent(group.fraction),
+            "labels": group.labels,
             "runs": str(len(group.runs)),
             "records": str(group.n_records),
             "subjects": str(group.n_subjects),
@@ -214,10 +210,13 @@ def comparison_frame(summary: Summary) -> pd.DataFrame:
 def _facts(group: Group) -> dict[str, Any]:
     return {
         "dataset": group.dataset,
+        "simulated": group.simulated,
         "task": group.task.name,
         "initialisation": group.initialisation,
         "strategy": group.strategy,
         "fraction": group.fraction,
+        "fraction_of": group.fraction_of,
+        "split_seed": group.split_seed,
         "runs": len(group.runs),
         "records": group.n_records,
         "subjects": group.n_subjects,

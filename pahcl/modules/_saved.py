@@ -69,6 +69,7 @@ class SavedModel:
         label_statistics: Of the training split.
         thresholds: One a class, from validation.
         config: The resolved config of the run.
+        origin: What the weights started from, as `origin_of` tells it; empty = random weights.
         code_version: Version of pahcl that wrote it.
         state: Weights and buffers by name; not part of the dict.
         source: Where it was read, for error texts.
@@ -83,6 +84,7 @@ class SavedModel:
     label_statistics: dict[str, Any] = field(default_factory=dict)
     thresholds: list[float] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
+    origin: dict[str, Any] = field(default_factory=dict)
     code_version: str = __version__
     state: dict[str, Tensor] = field(default_factory=dict, repr=False, compare=False)
     source: str = field(default="the checkpoint", compare=False)
@@ -102,6 +104,7 @@ class SavedModel:
             "label_statistics": plain(self.label_statistics),
             "thresholds": list(self.thresholds),
             "config": plain(self.config),
+            "origin": plain(self.origin),
             "code_version": self.code_version,
         }
 
@@ -136,6 +139,7 @@ class SavedModel:
                 label_statistics=values["label_statistics"],
                 thresholds=values["thresholds"],
                 config=values["config"],
+                origin=values.get("origin") or {},
                 code_version=values["code_version"],
                 state=checkpoint["state_dict"],
                 source=source,

@@ -7,6 +7,7 @@ from typing import Any, Self
 import pandas as pd
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, distributed
 
 from pahcl.encoders.base import Encoder
@@ -17,6 +18,7 @@ from pahcl.evaluation.metrics import evaluate
 from pahcl.evaluation.predictions import DEFAULT_THRESHOLD, predictions_table
 from pahcl.evaluation.thresholds import Criterion, choose_thresholds
 from pahcl.files import plain
+from pahcl.modules._choice import MONITOR, Choice
 from pahcl.modules._data import LabelledData, labelled_data
 from pahcl.modules._outputs import Outputs
 from pahcl.modules._saved import KEY, Part, SavedModel
@@ -44,6 +46,7 @@ class Supervised(LightningModule):
     Attributes:
         predictions: Predictions table of the last validation or test, the same on every process.
         run_config: The resolved config, for the checkpoint.
+        origin: What the weights started from, for checkpoint and receipt; empty = random weights.
     """
 
     thresholds: Tensor
@@ -71,7 +74,8 @@ class Supervised(LightningModule):
         self.label_statistics: dict[str, Any] = {}
         self.predictions: pd.DataFrame | None = None
         self.run_config: dict[str, Any] = {}
-        self._outputs = Outputs()
+        self.origin: dict[str, Any] = {}
+        self._outputs, self._choice = Outputs(), Choice()
         self.register_buffer("class_weight", None, persistent=False)
 
     def adopt(self, task: Task, spec: SignalSpec, label_statistics: dict[str, Any]) -> None:
@@ -134,8 +138,8 @@ class Supervised(LightningModule):
 
     @property
     def monitor(self) -> str:
-        """Name the logged metric that chooses checkpoints."""
-        return f"val/{self.known()[0].primary_metric}"
+        """Name the number by which checkpoints are chosen: the primary metric where it can be."""
+        return MONITOR
 
     def encode(self, signal: Tensor, mask: Tensor | None) -> Tensor:
         """Compute the features `[B, D, T]`."""
@@ -188,6 +192,8 @@ class Supervised(LightningModule):
         found = self._outputs.gather()
         if found is None:
             return
+        if self.trainer.state.fn != TrainerFn.FITTING:
+            found.require_finite(split)
         outputs, target = found.outputs.to(self.device), found.target.to(self.device)
         sums, weights = self.losses(outputs, target)
         estimates = self.estimates(outputs).cpu().numpy()
@@ -204,10 +210,14 @@ class Supervised(LightningModule):
             self.thresholds.cpu().numpy(),
         )
         loss = float(sums.sum() / weights.sum())  # NaN where nothing is labelled
-        metrics = {"loss": loss, **evaluate(task, table).macro}
-        shared = {f"{split}/{name}": value for name, value in metrics.items()}
+        metrics = evaluate(task, table)
+        shared = {f"{split}/{k}": value for k, value in {"loss": loss, **metrics.macro}.items()}
         # Every process has the same numbers; Lightning asks for sync_dist all the same.
-        self.log_dict(shared, sync_dist=self.trainer.world_size > 1)
+        several = self.trainer.world_size > 1
+        self.log_dict(shared, sync_dist=several)
+        if split == "val" and not trying:
+            chosen_by = self._choice.value(task, metrics, loss)
+            self.log(MONITOR, chosen_by, logger=False, sync_dist=several)
         if not trying:
             self.predictions = table
 
@@ -252,6 +262,7 @@ class Supervised(LightningModule):
             label_statistics=self.label_statistics,
             thresholds=self.thresholds.tolist(),
             config=self.run_config,
+            origin=self.origin,
             source=source,
         )
 
@@ -267,6 +278,7 @@ class Supervised(LightningModule):
         model = cls(**parts)
         if saved.task is not None:
             model.adopt(saved.task, saved.spec, saved.label_statistics)
+        model.origin = saved.origin
         return model
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -284,4 +296,4 @@ class Supervised(LightningModule):
         refuse_other_input(saved, spec)
         for name in ("encoder", "pooling", "head"):
             refuse_other_network(saved, name, getattr(self, name))
-        self.label_statistics = saved.label_statistics
+        self.label_statistics, self.origin = saved.label_statistics, saved.origin

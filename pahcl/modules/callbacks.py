@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import time
 from pathlib import Path
@@ -158,7 +157,8 @@ class EvidenceWriter(Callback):
             data.task,
             model.predictions,
             ReceiptParts(
-                data={**data.data_receipt(), "store_path": relative(data.store.path)},
+                data={**data.data_receipt(), "store_name": data.store.path.name},
+                pretrained=getattr(model, "origin", {}),
                 checkpoint=Path(trainer.ckpt_path) if trainer.ckpt_path else None,
                 seed=model.run_config.get("seed_everything"),
                 wall_time_s=round(self.seconds, 1),
@@ -205,11 +205,6 @@ class EvidenceWriter(Callback):
             target.parent.mkdir(parents=True, exist_ok=True)
             write_predictions(target, table.drop_duplicates("record_id", ignore_index=True))
             log.info("Predictions of %d records: %s", table["record_id"].nunique(), target)
-
-
-def relative(path: str | Path) -> str:
-    """Write a path as seen from the working folder, so that evidence can be moved and published."""
-    return Path(os.path.relpath(path)).as_posix()
 
 
 def shown(value: float | None) -> str:

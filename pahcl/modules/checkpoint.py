@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
@@ -23,6 +24,8 @@ from pahcl.encoders.base import Encoder
 from pahcl.encoders.heads import Head
 from pahcl.encoders.pooling import Pooling
 from pahcl.errors import CheckpointError
+from pahcl.evaluation.settings import recipe
+from pahcl.files import sha256_file
 from pahcl.modules._saved import Part, SavedModel, find_class
 from pahcl.signals.spec import SignalSpec
 from pahcl.task import Task
@@ -44,15 +47,27 @@ class LoadReport:
 
     def __str__(self) -> str:
         return (
-            f"loaded {_by_part(self.loaded)}; fresh: {_by_part(self.missing)}; "
-            f"left in the checkpoint: {_by_part(self.unexpected)}"
+            f"took over {_by_part(self.loaded)}; new here: {_by_part(self.missing)}; "
+            f"not taken from it: {_by_part(self.unexpected)}"
         )
 
 
+IN_WORDS = {
+    "thresholds": "decision thresholds",
+    "target_mean": "scale of the target",
+    "target_std": "scale of the target",
+}
+
+
 def _by_part(names: Iterable[str]) -> str:
-    """Count tensors by the first word of their names."""
+    """Name the parts of a model that tensors belong to, with how many tensors each has."""
     counts = Counter(name.split(".")[0] for name in names)
-    return ", ".join(f"{part} ({count})" for part, count in counts.items()) or "nothing"
+    parts = [IN_WORDS.get(part, f"{part} ({_tensors(count)})") for part, count in counts.items()]
+    return ", ".join(dict.fromkeys(parts)) or "nothing"
+
+
+def _tensors(count: int) -> str:
+    return "1 tensor" if count == 1 else f"{count} tensors"
 
 
 def read_checkpoint(path: str | Path) -> SavedModel:
@@ -65,6 +80,7 @@ def read_checkpoint(path: str | Path) -> SavedModel:
         raise CheckpointError(
             f"There is no checkpoint at {path}; a run keeps them in RUN/checkpoints/."
         )
+    _require_unchanged(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of foreign files, which the error below refuses
@@ -92,6 +108,38 @@ def read_checkpoint(path: str | Path) -> SavedModel:
             f"{path} cannot be read: {reason}. Name a checkpoint that `pahcl fit` wrote."
         ) from error
     return SavedModel.from_checkpoint(checkpoint, str(path))
+
+
+def _require_unchanged(path: str | Path) -> None:
+    """Check every tensor of the file against its checksum, which torch writes but does not read.
+
+    Raises:
+        CheckpointError: Bytes have changed since it was written.
+    """
+    if not zipfile.is_zipfile(path):
+        return  # which `torch.load` refuses
+    try:
+        with zipfile.ZipFile(path) as archive:
+            changed = archive.testzip()
+    except (zipfile.BadZipFile, RuntimeError, OSError, EOFError, ValueError):
+        changed = "its table of contents"
+    if changed is not None:
+        raise CheckpointError(
+            f"{path} is damaged: {changed} is not what was written. Copy it again, or take "
+            "another checkpoint of the run."
+        )
+
+
+def origin_of(saved: SavedModel, path: str | Path) -> dict[str, Any]:
+    """Say what weights that start from a checkpoint started from.
+
+    Returns:
+        `sha256` of the file, and `recipe` and `seed` of the run that made it. A recipe is the same
+        for runs that differ in their seed alone; a checkpoint without a config has one of its own.
+    """
+    digest = sha256_file(Path(path))
+    made = recipe(saved.config, saved.origin.get("recipe")) if saved.config else digest
+    return {"sha256": digest, "recipe": made, "seed": saved.config.get("seed_everything")}
 
 
 def refuse_other_input(saved: SavedModel, spec: SignalSpec) -> None:

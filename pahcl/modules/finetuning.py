@@ -16,13 +16,15 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, ReduceLROnPlateau
 from pahcl.encoders.base import Encoder
 from pahcl.encoders.heads import Head
 from pahcl.encoders.pooling import Pooling
-from pahcl.errors import PahclError, UsageError
+from pahcl.errors import UsageError
 from pahcl.evaluation.thresholds import Criterion
 from pahcl.modules._averages import global_mean
 from pahcl.modules._supervised import Supervised
+from pahcl.modules._watch import LossWatch
 from pahcl.modules.checkpoint import (
     LoadReport,
     load_weights,
+    origin_of,
     read_checkpoint,
     refuse_other_input,
     refuse_other_network,
@@ -32,8 +34,6 @@ from pahcl.objectives.supervised import RegressionLoss
 from pahcl.transfer.strategies import Full, Strategy
 
 log = logging.getLogger(__name__)
-
-SHOWN_RECORDS = 10
 
 
 class Finetuning(Supervised):
@@ -94,6 +94,7 @@ class Finetuning(Supervised):
         self.lr, self.weight_decay = lr, weight_decay
         self.make_optimizer, self.scheduler = optimizer, scheduler
         self.load_report: LoadReport | None = None
+        self.loss_watch = LossWatch()
 
     def setup(self, stage: str) -> None:
         """Fit the model to the trainer's data module; load what is to be carried over."""
@@ -117,10 +118,11 @@ class Finetuning(Supervised):
             refuse_other_task(saved, task)
             refuse_other_network(saved, "pooling", self.pooling)
             refuse_other_network(saved, "head", self.head)
+            # A head's outputs are on the scale of the target that it was trained with.
             parts += ["pooling", "head", "target_mean", "target_std", "thresholds"]
-            self.label_statistics = saved.label_statistics
         self.load_report = load_weights(self, saved, parts)
-        log.info("%s: %s.", saved.source, self.load_report)
+        self.origin = origin_of(saved, self.pretrained)
+        log.info("From %s: %s.", saved.source, self.load_report)
 
     def train(self, mode: bool = True) -> Self:
         """Switch to training or evaluation mode; frozen parts stay in evaluation mode."""
@@ -148,8 +150,8 @@ class Finetuning(Supervised):
         """Compute the loss of one batch, averaged over the labels of all processes."""
         sums, weights = self.losses(self(batch["signal"], batch.get("mask")), batch["target"])
         objective, value = global_mean(sums, weights)
-        if not torch.isfinite(value):
-            self._refuse_loss(value, sums, batch["record_id"])
+        place = f"epoch {self.current_epoch}, step {self.global_step}"
+        self.loss_watch.add(value, sums, batch["record_id"], place)
         size = len(batch["record_id"])
         several = self.trainer.world_size > 1
         self.log(
@@ -160,15 +162,20 @@ class Finetuning(Supervised):
         self.log("train/lr", rate, on_step=True, batch_size=size)
         return objective
 
-    def _refuse_loss(self, value: Tensor, sums: Tensor, record_ids: list[str]) -> None:
-        bad = [name for name, x in zip(record_ids, sums, strict=True) if not torch.isfinite(x)]
-        shown = ", ".join(bad[:SHOWN_RECORDS]) + (", ..." if len(bad) > SHOWN_RECORDS else "")
-        where = f"the records {shown}" if bad else "a batch of another process"
-        raise PahclError(
-            f"The loss is {float(value)} in epoch {self.current_epoch}, step {self.global_step}, "
-            f"at {where}. Look at these records, or lower `lr` or the precision's range "
-            "(`trainer.precision`)."
-        )
+    def on_train_batch_end(self, outputs: Any, batch: dict[str, Any], batch_idx: int) -> None:
+        """Look at the losses where the loggers do."""
+        every = int(getattr(self.trainer, "log_every_n_steps", 0))
+        if every and (batch_idx + 1) % every == 0:
+            self.loss_watch.check()
+
+    def on_validation_start(self) -> None:
+        """Look at the losses before a checkpoint may be kept."""
+        self.loss_watch.check()
+        super().on_validation_start()
+
+    def on_train_epoch_end(self) -> None:
+        """Look at the losses before a checkpoint may be kept."""
+        self.loss_watch.check()
 
     def configure_optimizers(self) -> Any:
         """Make the optimiser from the strategy's groups, and the scheduler if there is one."""

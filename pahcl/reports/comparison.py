@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pahcl.evaluation.compare import Comparison as Difference
+from pahcl.evaluation.groups import Group, find_group, spread
 from pahcl.evaluation.intervals import Interval
 from pahcl.evaluation.run import RunFolder
-from pahcl.evaluation.summary import Group, Summary, find_group, spread, summarize
+from pahcl.evaluation.settings import SCRATCH
+from pahcl.evaluation.summary import Summary, summarize
 from pahcl.reports.names import (
     count,
     digits_for,
@@ -19,7 +21,7 @@ from pahcl.reports.names import (
     percent,
     with_interval,
 )
-from pahcl.reports.runs import SCRATCH, Run
+from pahcl.reports.runs import Run
 from pahcl.reports.style import PALETTE
 from pahcl.reports.tables import Cell, Table, metric_cell
 from pahcl.reports.verdict import people_warnings, support_warnings
@@ -68,13 +70,13 @@ class Compared:
 
     def _labels(self) -> dict[str, str]:
         strategies = {group.strategy for group in self.groups}
-        datasets = {group.dataset for group in self.groups}
+        datasets = {group.data for group in self.groups}
         labels = {}
         for group in self.groups:
             start = group.initialisation or group.name
             parts = ["from scratch" if start == SCRATCH else start]
             parts += [group.strategy] if len(strategies) > 1 and group.strategy else []
-            parts += [group.dataset] if len(datasets) > 1 and group.dataset else []
+            parts += [group.data] if len(datasets) > 1 and group.data else []
             labels[group.name] = ", ".join(parts)
         return labels
 
@@ -152,14 +154,14 @@ def _is_clear(found: Difference) -> bool:
 def comparison_warnings(compared: Compared) -> list[str]:
     """List what a careful reader should know before quoting a difference."""
     task, groups = compared.task, compared.groups
-    found = [
+    found = list(compared.summary.notes)
+    found += [
         f"Not compared: {folder.experiment}/{folder.name} ({reason})."
         for folder, reason in compared.summary.unfinished
     ]
     other = [group.name for group in compared.summary.groups if group.task != task]
     if other and task is not None:
         found.append(f"Not compared, because of another task than {task.name}: {listing(other)}.")
-    found += compared.summary.notes
     if task is not None:
         tested = [compared.run_of(run.folder) for group in groups for run in group.runs]
         said = [
@@ -195,7 +197,7 @@ def group_table(compared: Compared, task: Task) -> Table:
         rows.append(
             (
                 Cell(compared.label(group), strong=True),
-                Cell("–" if group.fraction is None else percent(group.fraction)),
+                Cell(group.labels or "–"),
                 Cell(f"{len(group.runs)}"),
                 cells[0],
                 Cell(" to ".join(ends) if len(group.runs) > 1 else "–"),
@@ -229,7 +231,7 @@ def difference_table(compared: Compared, task: Task) -> Table:
     for a, b, found in compared.differences:
         rows.append(
             (
-                Cell("–" if a.fraction is None else percent(a.fraction), strong=True),
+                Cell(a.labels or "–", strong=True),
                 Cell(compared.label(a)),
                 Cell(compared.label(b)),
                 Cell(number(found.value_a, digits)),
@@ -259,9 +261,9 @@ def run_table(compared: Compared) -> Table:
         (
             Cell(run.name, strong=True),
             Cell(run.task.name if run.task else "–"),
-            Cell(run.initialisation),
+            Cell(run.initialisation or "–"),
             Cell(run.strategy or "–"),
-            Cell(percent(run.fraction)),
+            Cell(run.labels or "–"),
             Cell("–" if run.seed is None else str(run.seed)),
             Cell(f"{run.metrics['n_records']:,}" if "n_records" in run.metrics else "–"),
             *(metric_cell(run.interval(name), name) for name in names),

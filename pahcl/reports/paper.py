@@ -83,7 +83,7 @@ def gallery(run: Run) -> Gallery:
 def find_store(run: Run) -> tuple[SignalStore | None, str]:
     """Find the store whose signals the run saw.
 
-    The receipt holds the store's digest and place, the config the place of the one that it was
+    The receipt holds the store's digest and name, the config the place of the one that it was
     derived from. The store with that digest is taken, else the first that is there.
 
     Returns:
@@ -131,8 +131,12 @@ def _places(run: Run) -> list[Path]:
     if not named and receipt.get("dataset"):
         # The default of data modules.
         named = Path(os.environ.get("PAHCL_STORES", "stores")) / str(receipt["dataset"])
-    texts = [str(value) for value in (receipt.get("store_path"), named) if value]
+    if not named:
+        return []
+    source = Path(str(named))
+    # A derived store lies beside its source; the receipt holds its name, and no path.
+    wanted = [source.with_name(str(receipt.get("store_name") or source.name)), source]
     # Paths are relative to the folder in which the run was started, most often one above it.
     bases = [Path(), *run.folder.path.resolve().parents]
-    there = [base / text for text in texts for base in bases if (base / text / MANIFEST).is_file()]
-    return [*dict.fromkeys(there)] or [Path(text) for text in texts]
+    there = [base / path for path in wanted for base in bases if (base / path / MANIFEST).is_file()]
+    return [*dict.fromkeys(there)] or wanted

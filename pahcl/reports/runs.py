@@ -12,20 +12,18 @@ import pandas as pd
 
 from pahcl.errors import PahclError
 from pahcl.evaluation.intervals import Interval
-from pahcl.evaluation.run import RunFolder, lookup
+from pahcl.evaluation.run import RunFolder
+from pahcl.evaluation.settings import Configured
 from pahcl.reports.logs import TrainingLog, read_log
 from pahcl.task import Task
 
 _T = TypeVar("_T")
 
-SCRATCH = "scratch"
-"""Initialisation of a run that started from random weights, as `pahcl summarize` names it."""
-
 EVIDENCE_FILES = ("metrics.json", "receipt.json", "predictions.parquet")
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Configured):
     """Hold what a run folder holds; a part that is not there is None or empty.
 
     Args:
@@ -65,60 +63,6 @@ class Run:
             return Task.from_dict(values) if isinstance(values, dict) else None
         except (PahclError, TypeError):
             return None
-
-    def setting(self, dotted: str) -> object:
-        """Read a config value by its dotted key; None where it is not set."""
-        return lookup(self.config, dotted)
-
-    def short_class(self, dotted: str) -> str | None:
-        """Name the class that a config key chooses, without its package."""
-        path = self.setting(f"{dotted}.class_path")
-        return path.rsplit(".", 1)[-1] if isinstance(path, str) else None
-
-    @property
-    def dataset(self) -> str | None:
-        """Name the data set by its data module."""
-        name = self.short_class("data")
-        return name.removesuffix("DataModule") if name else None
-
-    @property
-    def encoder(self) -> str | None:
-        """Name the network."""
-        return self.short_class("model.init_args.encoder")
-
-    @property
-    def strategy(self) -> str:
-        """Name how the weights were learned; "" where there is no config."""
-        # Modules take a strategy of None for learning every weight.
-        return self.short_class("model.init_args.strategy") or ("Full" if self.config else "")
-
-    @property
-    def pretrained(self) -> str | None:
-        """Locate the checkpoint that the encoder started from; None = random weights."""
-        value = self.setting("model.init_args.pretrained")
-        return str(value) if value else None
-
-    @property
-    def initialisation(self) -> str:
-        """Name the start of the encoder in a word or two, the same for runs that share it."""
-        if self.pretrained is None:
-            return SCRATCH if self.config else "unknown"
-        parts = Path(self.pretrained).parts
-        # runs/<experiment>/<name>/checkpoints/best.ckpt
-        of_run = parts[-2:-1] == ("checkpoints",) and len(parts) > 3
-        return "/".join(parts[-4:-2]) if of_run else parts[-1]
-
-    @property
-    def fraction(self) -> float:
-        """Give the share of the training labels that was used."""
-        value = self.setting("data.init_args.fraction")
-        return float(value) if isinstance(value, int | float) else 1.0
-
-    @property
-    def seed(self) -> int | None:
-        """Give the run's seed."""
-        value = self.setting("seed_everything")
-        return value if isinstance(value, int) and not isinstance(value, bool) else None
 
     def interval(self, metric: str) -> Interval:
         """Give a metric with its interval; NaN where it is not known."""

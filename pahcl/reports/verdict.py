@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pahcl.evaluation.evidence import verify_evidence
+from pahcl.evaluation.receipt import NO_EVIDENCE, is_simulated
 from pahcl.reports.names import (
     UNITS_OF_TARGET,
     count,
@@ -17,7 +18,7 @@ from pahcl.reports.names import (
     span,
     split_average,
 )
-from pahcl.reports.runs import Run, as_dict
+from pahcl.reports.runs import Run
 from pahcl.task import Task
 
 FEW_POSITIVES = 20
@@ -130,9 +131,8 @@ def _training(run: Run) -> str:
     """Say how much was learned from, and for how long."""
     parts = []
     train = run.counted("train")
-    if run.config and run.fraction < 1:
-        whole = run.setting("data.init_args.fraction_of") == "dataset"
-        of = "the data set's" if whole else "the training split's"
+    if run.fraction is not None and run.fraction < 1:
+        of = "the data set's" if run.fraction_of == "dataset" else "the training split's"
         parts.append(f"{percent(run.fraction)} of {of} subjects gave their labels")
     elif run.config:
         parts.append("the whole training split gave its labels")
@@ -184,8 +184,8 @@ def warnings(run: Run) -> list[str]:
 def _unfinished(run: Run) -> list[str]:
     """Name what has still to be done before this is evidence."""
     found = []
-    if as_dict(run.receipt.get("data")).get("dataset_version") == "simulated":
-        found.append("The recordings are simulated: nothing here is evidence about patients.")
+    if is_simulated(run.receipt):
+        found.append(NO_EVIDENCE)
     config = run.folder.config
     missing = [name for name in run.missing if run.split == "test" or name == config.name]
     if {"metrics.json", "predictions.parquet"} & set(missing):

@@ -12,22 +12,29 @@ from pahcl.cli import main
 from pahcl.evaluation.evidence import write_evidence
 from pahcl.evaluation.metrics import evaluate
 from pahcl.evaluation.predictions import predictions_table
+from pahcl.evaluation.receipt import ReceiptParts
 from pahcl.evaluation.run import RunFolder, find_runs
+from pahcl.evaluation.settings import recipe
 from pahcl.evaluation.summary import summarize
 from pahcl.evaluation.tables import cell, escape_latex, group_cells, to_latex, to_markdown
 from pahcl.task import Task
 
 TASK = Task("abn", "multilabel", ("AF", "1dAVb"), ("AF", "1dAVb"), "macro_auroc")
+NOTHING = ReceiptParts()
+SIMULATED = ReceiptParts(data={"dataset_version": "simulated"})
 AGE = Task("age", "regression", ("age",), ("age",), "mae")
 
 
-def config(name, seed, pretrained=None, fraction=0.05, experiment="demo", **more):
+def config(name, seed, pretrained=None, fraction=0.05, experiment="demo", data=None, **more):
     return {
         "seed_everything": seed,
         "run": {"experiment": experiment, "name": name, "root": "runs"},
         "data": {
             "class_path": "data_modules.code15.CODE15DataModule",
-            "init_args": {"task": "abn", "fraction": fraction, "seed": seed, "split_seed": 0},
+            "init_args": {
+                **{"task": "abn", "fraction": fraction, "seed": seed, "split_seed": 0},
+                **(data or {}),
+            },
         },
         "model": {
             "class_path": "pahcl.modules.finetuning.Finetuning",
@@ -54,11 +61,11 @@ def predict(task, skill, seed, subjects=60):
     return predictions_table(task, ids, who, target, score)
 
 
-def put(root, name, seed, skill, task=TASK, experiment="demo", **more):
+def put(root, name, seed, skill, task=TASK, experiment="demo", parts=NOTHING, subjects=60, **more):
     folder = RunFolder(root / experiment / name)
     folder.path.mkdir(parents=True)
     folder.config.write_text(yaml.safe_dump(config(name, seed, experiment=experiment, **more)))
-    write_evidence(folder, task, predict(task, skill, seed), samples=10)
+    write_evidence(folder, task, predict(task, skill, seed, subjects), parts, samples=10)
     return folder
 
 
@@ -119,6 +126,111 @@ def test_another_setting_is_another_group(runs):
     put(runs, "scratch-seed7", 7, 0.1, lr=0.1)
     names = [group.name for group in summarize(find_runs([runs]), samples=10).groups]
     assert names == ["demo/scratch", "demo/scratch-seed7", "demo/tenth", "demo/transfer"]
+
+
+def test_runs_whose_pretraining_differs_in_its_seed_are_one_row(tmp_path):
+    for seed in range(3):
+        start = f"runs/pretrain/adv-seed{seed}/checkpoints/best.ckpt"
+        origin = {"recipe": recipe(config(f"adv-seed{seed}", seed)), "seed": seed}
+        parts = ReceiptParts(pretrained=origin)
+        put(tmp_path, f"a-{seed}", seed, 0.3, pretrained=start, parts=parts)
+    other = {"recipe": recipe(config("adv-hard", 0, epsilon=0.05)), "seed": 0}
+    start = "runs/pretrain/adv-hard/checkpoints/best.ckpt"
+    put(tmp_path, "b-0", 0, 0.3, pretrained=start, parts=ReceiptParts(pretrained=other))
+    found = summarize(find_runs([tmp_path]), samples=10).groups
+    assert [(group.name, group.initialisation) for group in found] == [
+        ("demo/a", "pretrain/adv"),
+        ("demo/b-0", "pretrain/adv-hard"),
+    ]
+    assert len(found[0].runs) == 3
+
+
+def test_a_recipe_leaves_out_seeds_and_follows_the_start_of_the_start():
+    assert recipe(config("a", 0)) == recipe(config("b", 1))
+    assert recipe(config("a", 0)) != recipe(config("a", 0, lr=1.0))
+    chained = [config("a", seed, pretrained=f"{seed}.ckpt") for seed in range(2)]
+    assert recipe(chained[0]) != recipe(chained[1])
+    assert recipe(chained[0], "x") == recipe(chained[1], "x")
+    assert recipe(chained[0], "x") != recipe(chained[0], "y")
+    assert recipe(chained[0], "x") != recipe(config("a", 0))
+
+
+def test_one_strategy_has_one_name(tmp_path):
+    put(tmp_path, "said", 0, 0.1)
+    put(tmp_path, "not-said", 1, 0.1, strategy=None)
+    put(tmp_path, "probe", 0, 0.1, strategy={"class_path": "LinearProbe"})
+    found = summarize(find_runs([tmp_path]), samples=10).groups
+    assert sorted((group.strategy, len(group.runs)) for group in found) == [
+        ("Full", 2),
+        ("LinearProbe", 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "subjects", "said"),
+    [
+        ({"fraction_of": "dataset"}, 60, "fraction_of"),
+        ({"split_seed": 1}, 60, "split_seed"),
+        ({"crop": "center"}, 50, "test subjects"),
+    ],
+)
+def test_rows_of_another_question_are_not_compared(runs, data, subjects, said):
+    start = "runs/pretrain/x/checkpoints/best.ckpt"
+    put(runs, "other", 0, 0.3, pretrained=start, data=data, subjects=subjects)
+    found = summarize(find_runs([runs]), samples=10)
+    assert [(a, b) for a, b, _ in found.comparisons] == [("demo/transfer", "demo/scratch")]
+    (note,) = found.notes
+    assert "demo/other" in note
+    assert note.endswith(f"differ in {said}.")
+    asked = summarize(find_runs([runs]), compare=("demo/other", "demo/scratch"), samples=10)
+    assert asked.comparisons
+    assert asked.notes == (f"demo/other and demo/scratch differ in {said}.",)
+
+
+def test_default_comparisons_are_over_the_seeds_of_both(tmp_path):
+    for seed in range(3):
+        put(tmp_path, f"scratch-seed{seed}", seed, 0.1)
+    start = "runs/pretrain/x/checkpoints/best.ckpt"
+    for seed in (1, 2, 7):
+        put(tmp_path, f"transfer-seed{seed}", seed, 0.3, pretrained=start)
+    put(tmp_path, "late-seed9", 9, 0.3, pretrained=start, lr=1.0)
+    found = summarize(find_runs([tmp_path]), samples=10)
+    ((a, b, compared),) = found.comparisons
+    assert (a, b, compared.runs_a, compared.runs_b) == ("demo/transfer", "demo/scratch", 2, 2)
+    assert any("seeds of both: 1, 2" in note for note in found.notes)
+    assert any("late-seed9" in note and "no seed in common" in note for note in found.notes)
+    whole = summarize(find_runs([tmp_path]), compare=(a, b), samples=10).comparisons[0][2]
+    assert (whole.runs_a, whole.runs_b) == (3, 3)
+
+
+def test_simulated_rows_say_so(runs, capsys, tmp_path):
+    put(runs, "fake", 0, 0.5, experiment="sim", parts=SIMULATED)
+    target = tmp_path / "facts.json"
+    assert main(["summarize", str(runs), "--samples", "10", "--json", str(target)]) == 0
+    shown = capsys.readouterr().out
+    assert "CODE15 (simulated)" in " ".join(shown.split())
+    assert "not to be set beside rows of real recordings" in " ".join(shown.split())
+    marked = {row["name"]: row["simulated"] for row in json.loads(target.read_text())["groups"]}
+    assert {name for name, simulated in marked.items() if simulated} == {"sim"}
+    for form in ("markdown", "latex"):
+        assert main(["summarize", str(runs), "--samples", "10", "--format", form]) == 0
+        assert "CODE15 (simulated)" in capsys.readouterr().out
+    assert main(["summarize", str(runs), "--samples", "10", "--format", "csv"]) == 0
+    rows = {row["group"]: row for row in csv.DictReader(io.StringIO(capsys.readouterr().out))}
+    assert rows["sim"]["simulated"] == "True"
+    assert main(["summarize", str(runs / "sim"), "--samples", "10"]) == 0
+    assert "nothing here is evidence about patients" in capsys.readouterr().out
+
+
+def test_the_same_config_on_simulated_recordings_is_a_row_of_its_own(tmp_path):
+    put(tmp_path, "a", 0, 0.5)
+    put(tmp_path, "b", 0, 0.5, parts=SIMULATED)
+    found = summarize(find_runs([tmp_path]), samples=10)
+    assert [(group.data, len(group.runs)) for group in found.groups] == [
+        ("CODE15", 1),
+        ("CODE15 (simulated)", 1),
+    ]
+    assert not found.comparisons
 
 
 def test_text_names_everything(runs, capsys):
@@ -196,6 +308,8 @@ def test_only_unfinished_runs_end_in_one(runs, capsys):
         (["--metric", "auc"], "No run has a metric `auc`"),
         (["--compare", "demo/transfer", "nothing"], "There is no group `nothing`"),
         (["--compare", "demo/transfer", "demo/transfer"], "two groups"),
+        (["--group-by", "fraction"], "Is `data.init_args.fraction` meant?"),
+        (["--group-by", "foo"], "experiment, data.init_args.fraction"),
         (["--samples", "0"], "at least one resample"),
         (["--level", "95"], "between 0 and 1"),
         (["--seed", "-1"], "--seed"),

@@ -1,6 +1,7 @@
 import dataclasses
 import logging
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ from pahcl.encoders.heads import MLPHead
 from pahcl.encoders.pooling import AttentionPool
 from pahcl.encoders.resnet import SmallResNet1d
 from pahcl.errors import CheckpointError
+from pahcl.evaluation.settings import recipe
+from pahcl.files import sha256_file
 from pahcl.modules._saved import KEY, SavedModel
-from pahcl.modules.checkpoint import load, load_encoder, read_checkpoint
+from pahcl.modules.checkpoint import load, load_encoder, origin_of, read_checkpoint
 from pahcl.modules.finetuning import Finetuning
 from pahcl.signals.spec import Filter, SignalSpec
 from pahcl.task import Task
@@ -134,9 +137,9 @@ def test_pretrained_carries_the_encoder_to_another_task_and_says_so(trained, cap
     assert "head.layers.4.bias" in report.unexpected
     (line,) = [r.getMessage() for r in caplog.records if r.name == "pahcl.modules.finetuning"]
     assert str(path) in line
-    assert f"loaded encoder ({len(encoder)})" in line
-    assert "fresh: thresholds (1), target_mean (1), target_std (1), head (2)" in line
-    assert "head (4)" in line
+    assert f"took over encoder ({len(encoder)} tensors);" in line
+    assert "new here: decision thresholds, scale of the target, head (2 tensors);" in line
+    assert line.endswith("head (4 tensors).")
     assert "\n" not in line
 
 
@@ -160,6 +163,27 @@ def test_the_head_comes_along_on_request(trained):
     assert all(torch.equal(start[name], x) for name, x in model.state_dict().items())
     assert tuned.load_report.missing == ()
     assert tuned.load_report.unexpected == ()
+
+
+def test_a_carried_head_keeps_its_scale_and_the_statistics_are_of_the_new_data(tmp_path):
+    first, other = ToyData("regression"), ToyData("regression", seed=3)
+    other.target = other.target * 3 - 40
+    model = small_model()
+    trainer = quiet_trainer()
+    trainer.fit(model, datamodule=first)
+    trainer.save_checkpoint(tmp_path / "first.ckpt")
+    tuned, start = fit_from(tmp_path / "first.ckpt", other, load_head=True)
+    assert first.label_statistics != other.label_statistics
+    # The same signal gives the same estimate in the task's unit before the first step.
+    for name in ("head.layers.0.weight", "target_mean", "target_std"):
+        if name in start:
+            assert torch.equal(start[name], model.state_dict()[name])
+    assert tuned.target_mean.tolist() == pytest.approx(first.label_statistics["mean"])
+    assert tuned.label_statistics == other.label_statistics
+    tuned.trainer.save_checkpoint(tmp_path / "tuned.ckpt")
+    assert read_checkpoint(tmp_path / "tuned.ckpt").label_statistics == other.label_statistics
+    again, signal = load(tmp_path / "tuned.ckpt"), torch.randn(3, 2, 64)
+    assert torch.equal(again.estimates(again(signal)), tuned.eval().estimates(tuned(signal)))
 
 
 @pytest.mark.parametrize(
@@ -226,6 +250,25 @@ def test_a_test_of_another_task_or_input_is_refused(trained):
         quiet_trainer().test(
             small_model(), datamodule=ToyData("multilabel"), ckpt_path=path, verbose=False
         )
+
+
+@pytest.mark.parametrize("part", ["data/", "optimizer", "end"])
+def test_flipped_bytes_are_refused(trained, tmp_path, part):
+    _, path = trained
+    content = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        tensors = [info for info in archive.infolist() if "/data/" in info.filename]
+        places = {
+            "data/": tensors[0].header_offset + 120,
+            "optimizer": tensors[-1].header_offset + 120,
+            "end": len(content) - 60,
+        }
+    content[places[part]] ^= 1
+    bad = tmp_path / "flipped.ckpt"
+    bad.write_bytes(content)
+    for read in (read_checkpoint, load, load_encoder):
+        with pytest.raises(CheckpointError, match=r"flipped.ckpt (is damaged|cannot be read)"):
+            read(bad)
 
 
 class Dangerous:
@@ -311,3 +354,23 @@ def test_a_resumed_run_does_without_the_pretrained_file(trained, tmp_path):
     quiet_trainer(max_epochs=2).fit(resumed, datamodule=ToyData(), ckpt_path=tmp_path / "last.ckpt")
     with pytest.raises(CheckpointError, match="no checkpoint at"):
         quiet_trainer().fit(small_model(pretrained=str(copied)), datamodule=ToyData())
+
+
+def test_a_checkpoint_knows_what_its_weights_started_from(trained, tmp_path):
+    _, path = trained
+    config = torch.load(path, weights_only=True)["pahcl"]["config"]
+    model = small_model(pretrained=str(path))
+    model.run_config = {"seed_everything": 1, "model": {"init_args": {"pretrained": str(path)}}}
+    trainer = quiet_trainer()
+    trainer.fit(model, datamodule=ToyData())
+    trainer.save_checkpoint(tmp_path / "next.ckpt")
+    origin = read_checkpoint(tmp_path / "next.ckpt").origin
+    assert origin == {"sha256": sha256_file(path), "recipe": recipe(config), "seed": 3}
+    assert load(tmp_path / "next.ckpt").origin == origin
+    tested = small_model()
+    quiet_trainer().test(tested, ToyData(), ckpt_path=tmp_path / "next.ckpt", verbose=False)
+    assert tested.origin == origin
+    third = origin_of(read_checkpoint(tmp_path / "next.ckpt"), tmp_path / "next.ckpt")
+    assert third["recipe"] == recipe(model.run_config, origin["recipe"])
+    bare = edit(path, tmp_path / "bare.ckpt", lambda c: c["pahcl"].update(config={}))
+    assert origin_of(read_checkpoint(bare), bare)["recipe"] == sha256_file(bare)

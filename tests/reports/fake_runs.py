@@ -176,6 +176,7 @@ def fake_run(
     tested: bool = True,
     targets: np.ndarray | None = None,
     prefix: str = "r",
+    version: str = "1.0.0",
 ) -> Path:
     """Write a run folder; runs of one `draw_seed` share their test records and labels."""
     task = task or TASKS[kind]
@@ -210,6 +211,7 @@ def fake_run(
     counts = {name: int((table[f"target/{name}"] > 0).sum() // 8) for name in task.classes}
     data: dict[str, Any] = {
         "dataset": "code15",
+        "dataset_version": version,
         "fraction": fraction,
         "splits": {
             "train": {"records": 4 * n, "subjects": 2 * n, "by_class": counts},
@@ -217,7 +219,7 @@ def fake_run(
         },
     }
     if store is not None:
-        data |= {"store": store.manifest.digest, "store_path": str(store.path)}
+        data |= {"store": store.manifest.digest, "store_name": store.path.name}
     write_evidence(
         RunFolder(folder),
         task,

@@ -94,6 +94,19 @@ def test_single_runs_untested_runs_and_other_tasks_are_said(
     check(render_comparison([*runs, *more]))
 
 
+def test_simulated_runs_beside_real_ones_are_marked(tmp_path: Path, runs: list[Run]) -> None:
+    fake = [
+        load_run(fake_run(tmp_path / f"sim/{seed}", n=60, seed=seed, version="simulated"))
+        for seed in (0, 1)
+    ]
+    page = render_comparison([*runs, *fake])
+    check(page)
+    assert "The recordings of sim are simulated" in page
+    assert "from scratch, CODE15 (simulated)" in page
+    assert comparison_warnings(compare_runs(fake))[0].startswith("The recordings are simulated")
+    assert not any("simulated" in text for text in comparison_warnings(compare_runs(runs)))
+
+
 def test_few_positives_are_warned_of_once(tmp_path: Path) -> None:
     target = np.zeros((30, 1))
     target[:2] = 1
