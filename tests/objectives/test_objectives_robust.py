@@ -94,13 +94,13 @@ def test_mart_on_one_binary_label_is_the_formula():
     given, clean, attacked = views("binary", target)
     expected = 0.0
     for row, truth in enumerate((1.0, 0.0)):
-        p = float(clean[row, 0].sigmoid())
-        q = float(attacked[row, 0].sigmoid())
+        p = clean[row, 0].sigmoid().item()
+        q = attacked[row, 0].sigmoid().item()
         p, q = (p, q) if truth else (1 - p, 1 - q)
         moved = p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q))
         expected += -2 * math.log(q) + 3.0 * moved * (1 - p)
     found = total(MART(beta=3.0), given, 1.0)
-    assert float(found) == pytest.approx(expected / 2, rel=1e-5)
+    assert found.item() == pytest.approx(expected / 2, rel=1e-5)
 
 
 def test_mart_on_classes_is_the_formula():
@@ -108,7 +108,7 @@ def test_mart_on_classes_is_the_formula():
     given, clean, attacked = views("multiclass", target)
     expected = 0.0
     for row, truth in enumerate(target.tolist()):
-        p, q = (outputs[row].double().softmax(0) for outputs in (clean, attacked))
+        p, q = (outputs[row].detach().double().softmax(0) for outputs in (clean, attacked))
         wrong = max(float(q[k]) for k in range(3) if k != truth)
         moved = sum(float(p[k] * (p[k] / q[k]).log()) for k in range(3))
         expected += -math.log(float(q[truth])) - math.log(1 - wrong)
