@@ -1,0 +1,1 @@
+"""Small perturbations that raise a model's loss: one file an attack."""

@@ -1,0 +1,314 @@
+"""Where a perturbation may lie: ball, box, padding mask and the leads' own equations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pahcl.attacks.norms import (
+    Norm,
+    Randomness,
+    ball_norm,
+    draw,
+    largest,
+    project_l1,
+    project_l2,
+    sparse_sign,
+    unit,
+)
+from pahcl.errors import SpecError, UsageError
+from pahcl.signals.leads import LIMB_LEADS, canonical_lead, lead_plan
+
+Box = tuple[float, float]
+
+
+class LeadMap:
+    """Limb leads as what they are: two recorded ones, I and II, and up to four made of them.
+
+    Args:
+        leads: Names of the signal's leads, in order.
+
+    Raises:
+        UsageError: A lead is derived from I and II, which are not both there.
+    """
+
+    def __init__(self, leads: Sequence[str]) -> None:
+        names = [canonical_lead(lead) for lead in leads]
+        derived = [name for name in names if name in LIMB_LEADS[2:]]
+        missing = [name for name in ("I", "II") if name not in names]
+        if derived and missing:
+            raise UsageError(
+                f"`leads` has {derived[0]}, which is made of I and II, but lacks "
+                f"{' and '.join(missing)}; without both the leads cannot be kept consistent."
+            )
+        self.channels = len(names)
+        limbs = ["I", "II", *derived] if derived else []
+        self.rows = [names.index(name) for name in limbs]
+        self.third = names.index("III") if "III" in names else None
+        table = np.zeros((len(limbs), 2))
+        for row, parts in zip(table, lead_plan(("I", "II"), limbs), strict=True):
+            for source, weight in parts:
+                row[source] = weight
+        self.weights: list[list[float]] = table.tolist()
+        self.dual: list[list[float]] = np.linalg.pinv(table).T.tolist()
+
+    def __bool__(self) -> bool:
+        return bool(self.rows)
+
+    # Sums of products with plain numbers: a matmul may run in TF32 on a GPU, a table there waits.
+    def _combine(self, table: list[list[float]], values: Tensor) -> tuple[Tensor, Tensor]:
+        first, second = torch.zeros_like(values[:, 0]), torch.zeros_like(values[:, 0])
+        for row, (a, b) in zip(self.rows, table, strict=True):
+            first.add_(values[:, row], alpha=a)
+            second.add_(values[:, row], alpha=b)
+        return first, second
+
+    def spread(self, values: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        """Set all limb leads `[B, C, ...]` from I and II `[B, ...]`."""
+        values = values.clone()
+        for row, (a, b) in zip(self.rows, self.weights, strict=True):
+            values[:, row] = a * first + b * second
+        return values
+
+    def derive(self, values: Tensor) -> Tensor:
+        """Set the derived leads from the I and II that `values` has."""
+        return self.spread(values, values[:, self.rows[0]], values[:, self.rows[1]])
+
+    def nearest(self, values: Tensor) -> Tensor:
+        """Project orthogonally onto the consistent signals."""
+        return self.spread(values, *self._combine(self.dual, values))
+
+    def pull(self, gradient: Tensor) -> Tensor:
+        """Turn a gradient by leads into one by I and II, 0 at the derived leads (chain rule)."""
+        first, second = self._combine(self.weights, gradient)
+        pulled = gradient.clone()
+        for row, part in zip(self.rows, (first, second, *[0.0] * 4), strict=False):
+            pulled[:, row] = part
+        return pulled
+
+
+class Ball:
+    """The set in which one batch's perturbed signals must lie.
+
+    Args:
+        clean: `[B, ...]` float32.
+        norm: Of the perturbation.
+        radius: `[B, 1, ...]`, or `[B, C, 1, ...]`: one ball for each lead; unit of the signal.
+        free: Bool, broadcasts against `clean`: where a perturbation is allowed; None = everywhere.
+        box: Least and greatest value of the perturbed signal. A clean value outside stays allowed,
+            but is not carried further out.
+        leads: The limb leads' equations, which the perturbation must keep.
+    """
+
+    def __init__(
+        self,
+        clean: Tensor,
+        norm: Norm,
+        radius: Tensor,
+        free: Tensor | None = None,
+        box: Box | None = None,
+        leads: LeadMap | None = None,
+    ) -> None:
+        self.clean, self.norm, self.radius = clean, norm, radius
+        self.free, self.box, self.leads = free, box, leads or None
+        self.rows = 2 if radius.ndim > 1 and radius.shape[1] > 1 else 1
+        self.low, self.high = self._bounds()
+
+    def _bounds(self) -> tuple[Tensor | None, Tensor | None]:
+        low = high = None
+        if self.norm == "linf":
+            low, high = self.clean - self.radius, self.clean + self.radius
+        if self.box is not None:
+            least, greatest = self.clean.clamp(max=self.box[0]), self.clean.clamp(min=self.box[1])
+            low = least if low is None else torch.maximum(low, least)
+            high = greatest if high is None else torch.minimum(high, greatest)
+        if self.free is not None and low is not None and high is not None:
+            low = torch.where(self.free, low, self.clean)
+            high = torch.where(self.free, high, self.clean)
+        return low, high
+
+    def scaled(self, factor: float) -> Ball:
+        """Give the ball of a multiple of the radius, under the same constraints."""
+        radius = self.radius * factor
+        return Ball(self.clean, self.norm, radius, self.free, self.box, self.leads)
+
+    def project(self, point: Tensor) -> Tensor:
+        """Bring points `[B, ...]` into the set; what lies in it stays. May overwrite `point`."""
+        if self.norm == "linf" and self.leads is None:
+            return point.clamp_(self.low, self.high)
+        return self.clean + self.fit(point.sub_(self.clean))
+
+    def fit(self, delta: Tensor) -> Tensor:
+        """Bring a perturbation `[B, ...]` into the set, all constraints kept.
+
+        Without leads this is the nearest point of each constraint in turn. With leads and Linf, I
+        and II are clipped, moved toward each other until III fits, and the others follow; what
+        still does not fit (leads with other budgets, a box) is scaled at its instant. With L2 it is
+        the orthogonal projection onto the consistent signals, scaled; with L1 it is scaled alone.
+        """
+        delta = self.inside(delta)
+        if self.norm == "linf" and self.leads is not None:
+            delta = self._slab(torch.minimum(torch.maximum(delta, self._floor()), self._ceiling()))
+        elif self.norm == "l2":
+            delta = self.leads.nearest(delta) if self.leads is not None else delta
+            delta = self._within(delta)
+        elif self.norm == "l1" and self.leads is not None:
+            delta = self._within(self.leads.derive(delta))
+        elif self.norm == "l1":
+            low = None if self.low is None else self._floor()
+            high = None if self.high is None else self._ceiling()
+            return project_l1(delta, self.radius, low, high, self.rows)
+        if self.low is None:
+            return delta
+        if self.leads is not None:
+            delta = self._shrink_instants(delta)
+        return torch.minimum(torch.maximum(delta, self._floor()), self._ceiling())
+
+    def shrink(self, delta: Tensor) -> Tensor:
+        """Scale a perturbation down until it fits, a factor for each lead or, with leads, record.
+
+        Unlike `fit` this keeps what is linear in time, such as a band of frequencies.
+        """
+        delta = self.inside(delta)
+        if self.leads is not None:
+            delta = self.leads.nearest(delta)
+        if self.norm != "linf":
+            delta = self._within(delta)
+        if self.low is None:
+            return delta
+        rows = 2 if self.leads is None and delta.ndim > 2 else 1
+        ratio = self._allowed(delta).amin(tuple(range(rows, delta.ndim)), keepdim=True)
+        return delta * ratio
+
+    def inside(self, values: Tensor) -> Tensor:
+        """Set to 0 what stands outside the mask."""
+        return values if self.free is None else values.masked_fill(~self.free, 0.0)
+
+    def _floor(self) -> Tensor:
+        return torch.zeros_like(self.clean) if self.low is None else self.low - self.clean
+
+    def _ceiling(self) -> Tensor:
+        return torch.zeros_like(self.clean) if self.high is None else self.high - self.clean
+
+    def _within(self, delta: Tensor) -> Tensor:
+        """Scale into the ball: by lead, or by record where leads must stay in step."""
+        if self.leads is None and self.norm == "l2":
+            return project_l2(delta, self.radius, self.rows)
+        length = ball_norm(delta, self.norm, self.rows)
+        ratio = torch.where(length > self.radius, self.radius / length, 1.0)
+        return delta * ratio.amin(1, keepdim=True)
+
+    def _slab(self, delta: Tensor) -> Tensor:
+        leads = self.leads
+        if leads is None:
+            return delta
+        first, second = delta[:, leads.rows[0]], delta[:, leads.rows[1]]
+        if leads.third is not None:
+            limit = self.radius[:, leads.third if self.rows == 2 else 0]
+            gap = second - first
+            over = 0.5 * gap.sign() * (gap.abs() - limit).clamp(min=0.0)
+            first, second = first + over, second - over
+        return leads.spread(delta, first, second)
+
+    def _allowed(self, delta: Tensor) -> Tensor:
+        """Give the factor, at most 1, by which each entry must shrink to fit its bounds."""
+        bound = torch.where(delta > 0, self._ceiling(), -self._floor()).clamp(min=0.0)
+        size = delta.abs()
+        return torch.where(size > bound, bound / size, 1.0)
+
+    def _shrink_instants(self, delta: Tensor) -> Tensor:
+        """Scale the limb leads together, at each instant, until all of them fit."""
+        if self.leads is None:
+            return delta
+        rows = self.leads.rows
+        allowed = self._allowed(delta)
+        factor = torch.stack([allowed[:, row] for row in rows]).amin(0)
+        for row in rows:
+            delta[:, row] *= factor
+        return delta
+
+    def ascent(self, gradient: Tensor) -> Tensor:
+        """Give a gradient as the free entries see it: masked, and by I and II alone for Linf, L1.
+
+        With L2 the direction is taken in the space of the consistent signals.
+        """
+        gradient = self.inside(gradient)
+        if self.leads is None:
+            return gradient
+        return self.leads.nearest(gradient) if self.norm == "l2" else self.leads.pull(gradient)
+
+    def steepest(self, gradient: Tensor, share: Tensor | None = None) -> Tensor:
+        """Give the direction of norm 1 in which the loss grows fastest.
+
+        Args:
+            gradient: `[B, ...]`.
+            share: For L1, `[B]`: the share of entries that step together (0: the one largest).
+        """
+        if self.norm == "linf":
+            # The projection drops what the mask forbids: no copy is needed here.
+            return (gradient if self.leads is None else self.ascent(gradient)).sign()
+        gradient = self.ascent(gradient)
+        if self.norm == "l2":
+            return unit(gradient, "l2", self.rows)
+        if share is None:
+            return largest(gradient, self.rows)
+        return sparse_sign(gradient, share, self.rows)
+
+    def random(self, generator: Randomness, fill: bool = False) -> Tensor:
+        """Draw points `[B, ...]` of the set.
+
+        Args:
+            generator: Source of the random numbers.
+            fill: Stretch Linf noise so that its largest entry is the radius, as APGD starts; else
+                it is uniform. L2 noise lies on the sphere, L1 noise is a projected normal one.
+        """
+        clean = self.clean
+        if self.norm == "linf":
+            noise = self.inside(2 * draw("uniform", clean.shape, generator, clean.device) - 1)
+            noise = unit(noise, "linf") if fill else noise
+            return self.project(clean + self.radius * noise)
+        noise = self.inside(draw("normal", clean.shape, generator, clean.device))
+        if self.norm == "l1":
+            return self.project(clean + noise)
+        noise = noise if self.leads is None else self.leads.nearest(noise)
+        return self.project(clean + self.radius * unit(noise, "l2", self.rows))
+
+
+def amplitude(signal: Tensor, real: Tensor | None, kind: str) -> Tensor:
+    """Measure each record's amplitude `[B]` on its real signal, over all leads.
+
+    Args:
+        signal: `[B, ...]`.
+        real: Bool, broadcasts against `signal`; None = all of it.
+        kind: `rms` (root mean square about 0), `mad` (median absolute deviation from the median) or
+            `peak` (largest absolute value).
+    """
+    flat = signal.flatten(1)
+    if real is not None:
+        flat = flat.masked_fill(~real.expand_as(signal).flatten(1), float("nan"))
+    if kind == "mad":
+        middle = flat.nanmedian(1, keepdim=True).values
+        return (flat - middle).abs().nanmedian(1).values.nan_to_num(0.0)
+    flat = flat.abs()
+    if kind == "peak":
+        return flat.nan_to_num(0.0).amax(1)
+    return flat.square().nanmean(1).sqrt().nan_to_num(0.0)
+
+
+def over_signal(mask: Tensor | None, signal: Tensor) -> Tensor | None:
+    """Bring a mask `[B, L]` over the last axis of a signal `[B, ..., L]`; None stays None.
+
+    Raises:
+        SpecError: The mask has another number of records or samples.
+    """
+    if mask is None:
+        return None
+    if mask.shape != (signal.shape[0], signal.shape[-1]):
+        raise SpecError(
+            f"The attack's mask must have the shape [{signal.shape[0]}, {signal.shape[-1]}], got "
+            f"{list(mask.shape)}."
+        )
+    return mask.bool().reshape(signal.shape[0], *(1,) * (signal.ndim - 2), signal.shape[-1])
