@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,18 @@ def is_complete(path: Path) -> bool:
 def alone(path: Path) -> Iterator[None]:
     """Let one process at a time pack or derive below a store's name; the others wait.
 
-    Many runs of a sweep may want the same store at once. The lock ends with its process.
+    Many runs of a sweep may want the same store at once. The lock ends with its process, and its
+    file with the work. Who waited for a file that is gone by then may work beside another one; a
+    store that several processes write comes out the same, so that costs time and nothing else.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(f".{path.name}.lock")):
-        yield
+    lock = path.with_name(f".{path.name}.lock")
+    with FileLock(lock):
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # a system that keeps files which are open
+                lock.unlink()
 
 
 def source_rate(rates: tuple[float, ...], fs: float) -> float:

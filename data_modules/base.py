@@ -18,7 +18,9 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from data_modules._arguments import require_arguments, require_rate
 from data_modules._dataset import Batch, BatchDataset, BatchLoader, EpochSampler, Window, as_is
+from data_modules._roots import reading, require_root, require_same_origin, version_of
 from data_modules._splits import (
     SPLITS,
     fraction_of_subjects,
@@ -163,26 +165,8 @@ class SignalDataModule(LightningDataModule):
         self.batch_size, self.num_workers = batch_size, num_workers
         self.prepare_workers = all_cores() if prepare_workers is None else prepare_workers
         self.predict_split = predict_split
-        self._require_sane()
+        require_arguments(self.spec, vars(self))
         self._to_signal = ToSignal(self.spec)
-
-    def _require_sane(self) -> None:
-        """Refuse arguments that cannot work, before anything is read."""
-        shares = self.val_fraction, self.test_fraction
-        checks = {
-            "fs": (self.spec.fs > 0, "a positive rate in Hz"),
-            "length": ((self.spec.length or 0) > 0, "a positive number of samples"),
-            "fraction": (0 < self.fraction <= 1, "a share in (0, 1]"),
-            "val_fraction": (min(shares) > 0 and sum(shares) < 1, "a share that leaves a part"),
-            "batch_size": (self.batch_size > 0, "at least 1"),
-            "prepare_workers": (self.prepare_workers > 0, "at least 1"),
-        }
-        for name in ("split_seed", "seed", "num_workers"):
-            checks[name] = getattr(self, name) >= 0, "0 or more"
-        for name, (fits, expected) in checks.items():
-            if not fits:
-                value = getattr(self if hasattr(self, name) else self.spec, name)
-                raise UsageError(f"data.init_args.{name} must be {expected}, got {value}.")
 
     @classmethod
     @abstractmethod
@@ -248,24 +232,20 @@ class SignalDataModule(LightningDataModule):
             The manifest; None where only one part of several was packed.
 
         Raises:
-            DataError: The folder is not there, or is not this data set.
+            DataError: The folder is not there, is not this data set, or cannot be read.
+            UsageError: The rate cannot hold the signal.
         """
-        folder = Path(root)
-        if not folder.is_dir():
-            raise DataError(
-                f"There is no folder {folder} for {cls.title}. Set data.init_args.root (`--root`) "
-                f"to the data set, which {cls.homepage} publishes, or make a synthetic one: "
-                f"`pahcl simulate {cls.name} --out {folder}`."
-            )
-        rate = cls.rates[0] if fs is None else fs
-        index = cls.index(folder, fs=source_rate(cls.rates, rate), **options)
-        simulated = (folder / "simulation.json").is_file()
+        folder, rate = Path(root), cls.rates[0] if fs is None else fs
+        require_root(folder, cls.name, cls.title, cls.homepage)
+        require_rate(rate, cls.modality)
+        with reading(folder):
+            index = cls.index(folder, fs=source_rate(cls.rates, rate), **options)
         return write_store(
             Path(out),
             index,
             functools.partial(cls.read, folder),
             dataset=cls.name,
-            dataset_version="simulated" if simulated else cls.version,
+            dataset_version=version_of(folder, cls.version),
             modality=cls.modality,
             leads=cls.leads,
             unit=cls.unit,
@@ -275,6 +255,7 @@ class SignalDataModule(LightningDataModule):
             progress=progress,
             shard_records=shard_records,
             config=options,
+            root=folder,
         )
 
     def prepare_data(self) -> None:
@@ -292,7 +273,10 @@ class SignalDataModule(LightningDataModule):
 
     def _source(self) -> Path:
         contract = self.rates, self.spec.fs, self.name, self.prepare_options
-        return source_path(self.store_path, *contract)
+        source = source_path(self.store_path, *contract)
+        for store in filter(is_complete, (self.store_path, source)):
+            require_same_origin(store, self.root)
+        return source
 
     # From the store to batches
 
@@ -326,9 +310,9 @@ class SignalDataModule(LightningDataModule):
                     f"{self.store.path}). Use more records, or another task or split."
                 )
         train = inside["train"] & known
-        strata = record_strata(self.task, self.targets[train])
-        order = nested_order(subject_strata(subjects[train], strata), self.split_seed)
+        strata = subject_strata(subjects[train], record_strata(self.task, self.targets[train]))
         whole = None if self.fraction_of == "train" else subjects[known].nunique()
+        order = nested_order(strata, self.split_seed)
         chosen = fraction_of_subjects(order, self.fraction, whole)
         inside["train"] = train & subjects.isin(chosen).to_numpy()
         return {name: np.flatnonzero(here & known) for name, here in inside.items()}

@@ -19,8 +19,10 @@ RECORDS = 96
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("PAHCL_DATA", "PAHCL_STORES", "PAHCL_RUN_NAME", "LOCAL_RANK"):
+    for name in ("PAHCL_STORES", "PAHCL_RUN_NAME", "LOCAL_RANK"):
         monkeypatch.delenv(name, raising=False)
+    # Else real records in data/ would be held against the simulated stores of the tests.
+    monkeypatch.setenv("PAHCL_DATA", "no-data-of-this-machine")
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from data_modules._splits import (
     require_disjoint,
     split_by_subject,
     subject_strata,
+    take_turns,
 )
 from pahcl.errors import DataError
 from pahcl.task import Task
@@ -134,6 +135,24 @@ def test_a_small_fraction_holds_every_stratum_first() -> None:
     assert sorted(by_subject[list(chosen)]) == [0, 1]
     half = fraction_of_subjects(nested_order(by_subject, 0), 0.4)
     assert by_subject[list(half)].sum() == 2
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=40))
+def test_every_beginning_holds_each_share_rounded_up_or_down(sizes: list[int]) -> None:
+    turns = np.array(take_turns(dict(enumerate(sizes))))
+    taken = np.cumsum(turns[:, None] == np.arange(len(sizes)), axis=0)
+    shares = np.arange(1, len(turns) + 1)[:, None] * np.array(sizes) / sum(sizes)
+    assert (abs(taken - shares) < 1 - 1e-9).all()
+    assert taken[-1].tolist() == sizes
+
+
+def test_many_rare_strata_do_not_crowd_out_the_common_one() -> None:
+    strata = [0] * 160 + list(range(1, 41))
+    by_subject = pd.Series(strata, index=[f"p{i}" for i in range(200)])
+    chosen = fraction_of_subjects(nested_order(by_subject, 0), 0.1)
+    assert len(chosen) == 20
+    assert (by_subject[list(chosen)] == 0).sum() == 16
 
 
 def test_strata_follow_the_kind_of_the_task() -> None:
