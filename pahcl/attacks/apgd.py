@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pahcl.attacks.base import Attack, Found
+from pahcl.attacks.best import Best
 from pahcl.attacks.constraints import Ball
 from pahcl.attacks.oracle import Answer, Oracle
 from pahcl.errors import UsageError
@@ -197,17 +198,3 @@ class APGD(Attack):
                 else:
                     climb.check(intervals[step], self.rho)
         return climb
-
-
-class Best:
-    """Each record's best signal `[B, ...]` over several runs, and its loss `[B]`."""
-
-    def __init__(self, signal: Tensor, loss: Tensor) -> None:
-        self.signal, self.loss = signal, loss
-
-    def take(self, signal: Tensor, loss: Tensor) -> None:
-        """Keep, record by record, what is better than before."""
-        better = loss > self.loss
-        self.loss = torch.where(better, loss, self.loss)
-        chosen = better.reshape(-1, *(1,) * (signal.ndim - 1))
-        self.signal = torch.where(chosen, signal, self.signal)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
@@ -155,6 +157,30 @@ class Attack(ABC):
             UsageError: Loss and target, or loss and outputs, do not go together.
             SpecError: A shape does not fit the signal.
         """
+        with self.opened(model, signal, target, mask, generator, epsilon) as oracle:
+            found = self.search(oracle)
+            loss = found.loss
+            if loss is None and self.final_loss:
+                loss = oracle.ask(found.signal).loss
+            if loss is None:
+                loss = found.signal.new_full((found.signal.shape[0],), float("nan"))
+        calls = oracle.calls
+        return AttackResult(found.signal, loss, calls.gradient, calls.forward, self.budget_factor)
+
+    @contextmanager
+    def opened(
+        self,
+        model: Model,
+        signal: Tensor,
+        target: Tensor,
+        mask: Tensor | None = None,
+        generator: Randomness = None,
+        epsilon: Tensor | None = None,
+    ) -> Iterator[Oracle]:
+        """Hold the model still and make the batch an oracle for as long as the context lasts.
+
+        Args and errors are those of a call.
+        """
         device = signal.device.type
         enabled = torch.is_autocast_enabled(device)
         autocast = torch.get_autocast_dtype(device) if enabled else None
@@ -166,25 +192,27 @@ class Attack(ABC):
         ):
             clean, target = _ordinary(signal).float(), _ordinary(target)
             mask = None if mask is None else _ordinary(mask)
-            if clean.ndim < 2:
-                raise SpecError(f"An attack needs signals [B, ...], got {list(clean.shape)}.")
-            real = over_signal(mask, clean)
             criterion = Criterion(self.loss, target, self.targeted, self.labels)
-            ball = self._ball(clean, real, criterion.labelled, epsilon)
+            ball = self.ball(clean, over_signal(mask, clean), criterion.labelled, epsilon)
             seen = mask if mask is not None and takes_mask(model) else None
-            oracle = Oracle(model, criterion, ball, generator, seen, autocast)
-            found = self.search(oracle)
-            loss = found.loss
-            if loss is None and self.final_loss:
-                loss = oracle.ask(found.signal).loss
-            if loss is None:
-                loss = clean.new_full((clean.shape[0],), float("nan"))
-        calls = oracle.calls
-        return AttackResult(found.signal, loss, calls.gradient, calls.forward, self.budget_factor)
+            yield Oracle(model, criterion, ball, generator, seen, autocast)
 
-    def _ball(
-        self, clean: Tensor, real: Tensor | None, labelled: Tensor, epsilon: Tensor | None
+    def ball(
+        self, clean: Tensor, real: Tensor | None, labelled: Tensor, epsilon: Tensor | None = None
     ) -> Ball:
+        """Give the set in which the perturbed signals must lie.
+
+        Args:
+            clean: `[B, ...]` float32.
+            real: Bool, broadcasts against `clean`; None = all of it.
+            labelled: `[B]` bool; the others stay clean.
+            epsilon: As for a call.
+
+        Raises:
+            SpecError: A shape does not fit the signal.
+        """
+        if clean.ndim < 2:
+            raise SpecError(f"An attack needs signals [B, ...], got {list(clean.shape)}.")
         leads = None if self.leads is None else LeadMap(self.leads)
         channels = clean.shape[1]
         for key, names in (("leads", self.leads), ("lead_epsilon", self.lead_epsilon)):

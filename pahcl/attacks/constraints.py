@@ -85,8 +85,9 @@ class LeadMap:
         """Turn a gradient by leads into one by I and II, 0 at the derived leads (chain rule)."""
         first, second = self._combine(self.weights, gradient)
         pulled = gradient.clone()
-        for row, part in zip(self.rows, (first, second, *[0.0] * 4), strict=False):
-            pulled[:, row] = part
+        for row in self.rows:
+            pulled[:, row] = 0.0
+        pulled[:, self.rows[0]], pulled[:, self.rows[1]] = first, second
         return pulled
 
 
@@ -306,7 +307,7 @@ def over_signal(mask: Tensor | None, signal: Tensor) -> Tensor | None:
     """
     if mask is None:
         return None
-    if mask.shape != (signal.shape[0], signal.shape[-1]):
+    if signal.ndim < 2 or mask.shape != (signal.shape[0], signal.shape[-1]):
         raise SpecError(
             f"The attack's mask must have the shape [{signal.shape[0]}, {signal.shape[-1]}], got "
             f"{list(mask.shape)}."

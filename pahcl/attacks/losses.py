@@ -93,6 +93,13 @@ class Criterion:
             self.labelled = known.any(1)
             self.target = table.masked_fill(~known, 0.0)
         self.known = known
+        self._given = target
+
+    def renamed(self, loss: Loss | None) -> Criterion:
+        """Give another loss on the same target; None gives this one."""
+        if loss is None or loss == self.loss:
+            return self
+        return Criterion(loss, self._given, self.targeted, self.labels)
 
     def _refuse_other_target(self, target: Tensor) -> None:
         fitting = CLASS_LOSSES if self.by_class else LABEL_LOSSES

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from pahcl.attacks.base import Attack, Found
+from pahcl.attacks.best import Best
 from pahcl.attacks.oracle import Oracle
 from pahcl.errors import UsageError
 
@@ -43,17 +43,14 @@ class PGD(Attack):
 
     def search(self, oracle: Oracle) -> Found:
         """Climb, once for each restart."""
-        best = self._climb(oracle)
+        first = self._climb(oracle)
         if self.restarts == 1:
-            return Found(best)
-        loss = oracle.ask(best).loss
+            return Found(first)
+        best = Best(first, oracle.ask(first).loss)
         for _ in range(1, self.restarts):
             other = self._climb(oracle)
-            gained = oracle.ask(other).loss
-            better = gained > loss
-            loss = torch.where(better, gained, loss)
-            best = torch.where(better.reshape(-1, *(1,) * (best.ndim - 1)), other, best)
-        return Found(best, loss)
+            best.take(other, oracle.ask(other).loss)
+        return Found(best.signal, best.loss)
 
     def _climb(self, oracle: Oracle) -> Tensor:
         ball = oracle.ball
