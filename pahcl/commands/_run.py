@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -219,4 +219,6 @@ def one_writer(folder: RunFolder) -> Iterator[None]:
     try:
         yield
     finally:
+        with suppress(OSError):  # a system that keeps files which are open
+            (folder.path / ".lock").unlink()
         lock.release()

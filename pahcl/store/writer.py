@@ -109,8 +109,7 @@ def write_store(
         filter: Zero-phase filter, applied once.
         workers: Processes; 1 writes in this one.
         shard_records: Rows of the index in one shard.
-        shard: `(i, n)`: write only every n-th shard from the i-th on, i in 0 … n - 1, so that n
-            processes or machines share the work; then call `merge`.
+        shard: `(i, n)`, i in 0 … n - 1: write only every n-th shard from the i-th; then `merge`.
         progress: Whether to show a progress bar where the error stream is a terminal.
         config: Further options that change what is stored (plain types, no paths).
         root: The folder that the reader reads from: where it vanishes, no record is blamed.
@@ -119,10 +118,8 @@ def write_store(
         The manifest; None after a share of the work, unless the store is complete.
 
     Raises:
-        StoreError: The folder was begun with another question or cannot be written, or a worker
-            died; what is done is kept.
-        DataError: The index cannot be used, the machine cannot read, or not one record could be
-            kept.
+        StoreError: The folder holds another question or cannot be written, or a worker died.
+        DataError: The index is of no use, the machine cannot read, or nothing could be kept.
         UsageError: An option is impossible.
     """
     _require_question(index, dataset, fs, leads)

@@ -10,7 +10,9 @@ import pytest
 from data_modules.code15 import CODE15DataModule
 from data_modules.ptbxl import PTBXLDataModule
 from pahcl.cli import main
+from pahcl.commands._run import one_writer
 from pahcl.errors import StoreError, UsageError
+from pahcl.evaluation.run import RunFolder
 from pahcl.signals import Filter
 from pahcl.store import SignalStore
 
@@ -55,6 +57,10 @@ def test_no_lock_is_left_behind(corpora: Path, tmp_path: Path) -> None:
     assert SignalStore(store).spec.fs == 400
     left = sorted(path.name for path in store.parent.iterdir())
     assert [name for name in left if not name.startswith("code15")] == []
+    run = RunFolder(tmp_path / "run")
+    with one_writer(run), pytest.raises(UsageError, match="Another process"), one_writer(run):
+        pass
+    assert list(run.path.iterdir()) == []
 
 
 @pytest.mark.parametrize("rate", ["0", "-500", "1", "nan", "1e12"])
