@@ -160,8 +160,9 @@ class APGD(Attack):
         """Climb, once for each restart."""
         clean = oracle.ball.clean
         if self.mode == "best_loss":
-            best = Best(clean, torch.full_like(clean[:, 0].flatten(1)[:, 0], float("-inf")))
-            for _ in range(self.restarts):
+            climb = self._climb(oracle, None)
+            best = Best(climb.best, climb.best_loss)
+            for _ in range(1, self.restarts):
                 climb = self._climb(oracle, None)
                 best.take(climb.best, climb.best_loss)
             return Found(best.signal, best.loss)

@@ -68,15 +68,17 @@ class BandLimitedPGD(Attack):
             gradient = oracle.ascend(clean + delta).gradient
             gradient = self._filter(ball.inside(gradient), band)
             delta = self._fit(delta + size * ball.steepest(gradient, share), ball, band)
-        return Found(clean + delta)
+        return Found(ball.project(clean + delta))  # the sum's rounding
 
     def _band(self, clean: Tensor) -> Tensor:
         bins = torch.fft.rfftfreq(clean.shape[-1], 1.0 / self.fs, device=clean.device)
-        return (bins >= self.low) & (bins <= self.high)
+        band: Tensor = (bins >= self.low) & (bins <= self.high)
+        return band
 
     @staticmethod
     def _filter(values: Tensor, band: Tensor) -> Tensor:
-        return torch.fft.irfft(torch.fft.rfft(values) * band, n=values.shape[-1])
+        filtered: Tensor = torch.fft.irfft(torch.fft.rfft(values) * band, n=values.shape[-1])
+        return filtered
 
     def _fit(self, delta: Tensor, ball: Ball, band: Tensor) -> Tensor:
         for _ in range(self.clips):

@@ -96,8 +96,8 @@ class Criterion:
         self._given = target
 
     def renamed(self, loss: Loss | None) -> Criterion:
-        """Give another loss on the same target; None gives this one."""
-        if loss is None or loss == self.loss:
+        """Give another loss on the same target; None, and `mse` on either side, give this one."""
+        if loss is None or "mse" in (loss, self.loss):
             return self
         return Criterion(loss, self._given, self.targeted, self.labels)
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from pahcl.attacks.apgd import APGD
 from pahcl.attacks.base import Attack, Found
 from pahcl.attacks.best import Best
+from pahcl.attacks.norms import Norm
 from pahcl.attacks.oracle import Oracle
 from pahcl.attacks.square import Square
 from pahcl.errors import UsageError
 
 
-def _default_attacks() -> tuple[Attack, ...]:
-    return (APGD(steps=20), APGD(steps=20, loss="margin"), Square())
+def default_attacks(norm: Norm) -> tuple[Attack, ...]:
+    """Give the members where none are named: APGD on two losses and, but for L1, Square."""
+    climbs = (APGD(steps=20), APGD(steps=20, loss="margin"))
+    return climbs if norm == "l1" else (*climbs, Square())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +30,9 @@ class WorstCase(Attack):
     signal.
 
     Args:
-        attacks: The members. Budget, norm, constraints and aim are this class's; a member brings
-            its own search and, if it names one, its own loss.
+        attacks: The members; none = APGD-20, APGD-20 on the margin and, but for L1, Square. Budget,
+            norm, constraints and aim are this class's; a member brings its own search and, if it
+            names one, its own loss.
 
     Raises:
         UsageError: A member sets a budget, norm or constraint of its own.
@@ -38,7 +42,7 @@ class WorstCase(Attack):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "attacks", tuple(self.attacks) or _default_attacks())
+        object.__setattr__(self, "attacks", tuple(self.attacks) or default_attacks(self.norm))
         shared = [one for one in fields(Attack) if one.name not in ("loss", "final_loss")]
         for attack in self.attacks:
             for one in shared:
@@ -48,6 +52,7 @@ class WorstCase(Attack):
                         f"WorstCase: its member {type(attack).__name__} sets `{one.name}` to "
                         f"{own!r}; set it on WorstCase, which lends it to all members."
                     )
+            replace(attack, norm=self.norm)  # which it may refuse
             if attack.budget_factor != 1.0:
                 raise UsageError(
                     f"WorstCase: {type(attack).__name__} leaves the budget that the others keep."
