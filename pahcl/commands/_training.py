@@ -227,7 +227,8 @@ class Cli(LightningCLI):
             return callbacks
         name = str(self.options.run.name) if self.drawn_name else None
         callbacks += [EvidenceWriter(self.folder), StopLine(name)]
-        monitor, mode = f"val/{self.datamodule.task.primary_metric}", self.datamodule.task.mode
+        mode = self.datamodule.task.mode
+        monitor = getattr(self.model, "monitor", f"val/{self.datamodule.task.primary_metric}")
         if self.options.run.patience is not None:
             stop = {"patience": self.options.run.patience, "check_finite": False}
             callbacks.append(EarlyStopping(monitor, mode=mode, **stop))

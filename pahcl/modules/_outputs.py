@@ -10,6 +10,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, distributed
 
+from pahcl.errors import PahclError
+
+SHOWN_RECORDS = 10
+
 
 @dataclass(frozen=True)
 class Collected:
@@ -26,6 +30,22 @@ class Collected:
     subject_ids: list[str]
     outputs: Tensor
     target: Tensor
+
+    def require_finite(self, split: str) -> None:
+        """Refuse outputs that are no numbers, before they become evidence.
+
+        Raises:
+            PahclError: Counts the records and names the first of them.
+        """
+        broken = (~self.outputs.isfinite()).any(1).tolist()
+        bad = [name for name, is_bad in zip(self.record_ids, broken, strict=True) if is_bad]
+        if bad:
+            shown = ", ".join(bad[:SHOWN_RECORDS]) + (", ..." if len(bad) > SHOWN_RECORDS else "")
+            raise PahclError(
+                f"The model's outputs are NaN or infinite for {len(bad)} of {len(broken)} records "
+                f"of the {split} split ({shown}), so no evidence was written. Train again with a "
+                "lower `lr` or more range (`trainer.precision`), or test another checkpoint."
+            )
 
 
 class Outputs:

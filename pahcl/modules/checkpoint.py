@@ -97,7 +97,7 @@ def read_checkpoint(path: str | Path) -> SavedModel:
         IndexError,
         UnicodeDecodeError,
     ) as error:
-        whole = zipfile.is_zipfile(path)
+        whole = isinstance(error, pickle.UnpicklingError) and zipfile.is_zipfile(path)
         reason = (
             "it holds objects other than tensors and plain values, which could run code, and is "
             "not opened"

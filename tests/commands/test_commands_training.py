@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from data_modules.ptbxl import PTBXLDataModule
 from pahcl.cli import main
 from pahcl.commands._run import one_writer
 from pahcl.evaluation.evidence import verify_evidence
@@ -346,3 +347,38 @@ def test_a_damaged_checkpoint_is_not_gone_on_with(
     said = capsys.readouterr().err
     assert "last.ckpt" in said
     assert "Traceback" not in said
+
+
+def test_without_positives_in_validation_the_loss_chooses(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    setup = PTBXLDataModule.setup
+
+    def without_positives(self: PTBXLDataModule, stage: str | None = None) -> None:
+        setup(self, stage)
+        self.targets = self.targets.copy()
+        self.targets[self.rows["val"]] = 0
+
+    monkeypatch.setattr(PTBXLDataModule, "setup", without_positives)
+    line = fit_line("a", "--run.patience=1", "--run.test=true", experiment="finetune/ptbxl_af")
+    assert main([*line, "--trainer.max_epochs=3"]) == 0
+    said = capsys.readouterr().err
+    assert said.count("The best checkpoint is chosen by the smallest val/loss instead") == 1
+    assert "On the validation split auroc is undefined (AF: no positives" in said
+    assert RunFolder(place / "runs/finetune/a").is_complete
+
+
+def test_a_network_of_nans_leaves_no_evidence(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(fit_line("a")) == 0
+    run = RunFolder(place / "runs/finetune/a")
+    checkpoint = torch.load(run.best, weights_only=True)
+    for name, tensor in checkpoint["state_dict"].items():
+        if name.startswith("head."):
+            tensor.fill_(float("nan"))
+    torch.save(checkpoint, run.best)
+    assert main(["test", f"--config={run.config}"]) == 1
+    assert "records of the test split" in capsys.readouterr().err
+    assert not run.metrics.exists()
+    assert not run.receipt.exists()

@@ -1,6 +1,7 @@
 import dataclasses
 import logging
 import pickle
+import struct
 import zipfile
 
 import numpy as np
@@ -252,22 +253,26 @@ def test_a_test_of_another_task_or_input_is_refused(trained):
         )
 
 
-@pytest.mark.parametrize("part", ["data/", "optimizer", "end"])
+def middle_of(path, info):
+    """Find a byte inside an entry; torch pads the names before them."""
+    with path.open("rb") as stream:
+        stream.seek(info.header_offset + 26)
+        name, extra = struct.unpack("<HH", stream.read(4))
+    return info.header_offset + 30 + name + extra + info.file_size // 2
+
+
+@pytest.mark.parametrize("part", ["weights", "optimiser", "contents"])
 def test_flipped_bytes_are_refused(trained, tmp_path, part):
     _, path = trained
     content = bytearray(path.read_bytes())
     with zipfile.ZipFile(path) as archive:
         tensors = [info for info in archive.infolist() if "/data/" in info.filename]
-        places = {
-            "data/": tensors[0].header_offset + 120,
-            "optimizer": tensors[-1].header_offset + 120,
-            "end": len(content) - 60,
-        }
-    content[places[part]] ^= 1
+    at = {"weights": tensors[0], "optimiser": tensors[-1]}
+    content[middle_of(path, at[part]) if part in at else len(content) - 60] ^= 1
     bad = tmp_path / "flipped.ckpt"
     bad.write_bytes(content)
     for read in (read_checkpoint, load, load_encoder):
-        with pytest.raises(CheckpointError, match=r"flipped.ckpt (is damaged|cannot be read)"):
+        with pytest.raises(CheckpointError, match=r"flipped.ckpt .*is damaged"):
             read(bad)
 
 

@@ -1,15 +1,18 @@
 import copy
+import logging
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from toy_data import SPEC, TASKS, ToyData, collate, quiet_trainer, small_encoder, small_model
 
 from pahcl.encoders.heads import MLPHead
 from pahcl.encoders.pooling import AttentionPool, Flatten
 from pahcl.errors import PahclError, SpecError, UsageError
 from pahcl.evaluation.metrics import evaluate
+from pahcl.modules._watch import LossWatch
 from pahcl.signals.spec import SignalSpec
 from pahcl.transfer.strategies import DiscriminativeLR, FreezeFirst, LinearProbe
 
@@ -41,8 +44,7 @@ def test_every_kind_of_task_is_learned_from_its_definition_alone(kind, metric, g
     assert float(logged["train/loss"]) < 0.25
     assert float(logged["val/loss"]) < 0.35
     assert float(logged["train/lr"]) == pytest.approx(1e-2)
-    assert f"val/{data.task.primary_metric}" == model.monitor
-    assert model.monitor in logged
+    assert float(logged[model.monitor]) == float(logged[f"val/{data.task.primary_metric}"])
 
 
 def test_scores_come_from_the_predictions_table():
@@ -163,7 +165,8 @@ def test_plateau_watches_the_primary_metric():
     model = small_model(scheduler="plateau")
     trainer = fit(model, ToyData("regression"), max_epochs=1)
     (config,) = trainer.lr_scheduler_configs
-    assert config.monitor == "val/mae"
+    assert config.monitor == model.monitor
+    assert model.monitor in trainer.callback_metrics
     assert config.scheduler.mode == "min"
 
 
@@ -188,8 +191,63 @@ def test_flattening_and_another_head():
 def test_a_loss_that_is_not_finite_names_the_records():
     data = ToyData("binary")
     data.signal[5, 0, 3] = float("inf")
-    with pytest.raises(PahclError, match=r"loss is nan in epoch 0, step 0.*r0005"):
-        fit(small_model(), data, num_sanity_val_steps=0)
+    for every in (1, 50):  # looked at in every step, or at the end of the epoch
+        with pytest.raises(PahclError, match=r"loss is nan in epoch 0, step 0, at the rec.*r0005"):
+            fit(small_model(), data, num_sanity_val_steps=0, log_every_n_steps=every)
+
+
+def test_losses_are_looked_at_together(monkeypatch):
+    looks = []
+    check = LossWatch.check
+    monkeypatch.setattr(
+        LossWatch, "check", lambda self: (looks.append(len(self._steps)), check(self))
+    )
+    fit(
+        small_model(),
+        ToyData(records=80, batch_size=8),
+        num_sanity_val_steps=0,
+        log_every_n_steps=4,
+    )
+    assert [count for count in looks if count] == [4, 4, 2]
+    data = ToyData(records=80, batch_size=8)
+    data.signal[70, 0, 3] = float("nan")
+    with pytest.raises(PahclError, match=r"step 8, at the records r0064, .*r0070"):
+        fit(small_model(), data, num_sanity_val_steps=0, log_every_n_steps=4)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_outputs_that_are_no_numbers_are_no_evidence(value):
+    model, data = small_model(), ToyData()
+    fit(model, data)
+    with torch.no_grad():
+        next(iter(model.head.parameters())).fill_(value)
+    for verb in ("test", "validate"):
+        with pytest.raises(PahclError, match=r"48 of 48 records of the (test|val) split"):
+            getattr(quiet_trainer(), verb)(model, datamodule=data, verbose=False)
+
+
+def test_an_undefined_primary_metric_gives_way_to_the_loss(tmp_path, caplog):
+    data, model = ToyData("binary"), small_model()
+    whole = data.val_dataloader
+
+    def without_positives():
+        loader = whole()
+        loader.dataset.target = torch.zeros_like(data.target)
+        return loader
+
+    data.val_dataloader = without_positives
+    keep = ModelCheckpoint(tmp_path, "best", monitor=model.monitor, mode=data.task.mode)
+    losses = []
+    model.on_validation_end = lambda: losses.append(
+        float(model.trainer.callback_metrics["val/loss"])
+    )
+    with caplog.at_level(logging.WARNING, logger="pahcl.modules"):
+        fit(model, data, max_epochs=4, callbacks=[keep], enable_checkpointing=True)
+    (line,) = [r.getMessage() for r in caplog.records if r.name == "pahcl.modules._choice"]
+    for part in ("validation split", "auroc", "up: no positives", "val/loss"):
+        assert part in line
+    best = torch.load(tmp_path / "best.ckpt", weights_only=True)["epoch"]
+    assert losses[1:].index(min(losses[1:])) == best  # the first is the sanity check's
 
 
 def test_predictions_are_rows_of_a_table():
