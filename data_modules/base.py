@@ -91,7 +91,8 @@ class SignalDataModule(LightningDataModule):
         num_workers: Processes that load batches. 0 gathers in the main process, which is the
             faster way: a gather costs less than handing its result to another process.
         prepare_workers: Processes that pack the store if need be; None takes one for each core.
-        predict_split: The split that `predict` serves, unlabelled records included.
+        predict_split: The split that `predict` serves, unlabelled records included. The test split
+            is for `test`, which scores it once: name it only if that is meant.
     """
 
     name: str
@@ -134,7 +135,7 @@ class SignalDataModule(LightningDataModule):
         batch_size: int = 64,
         num_workers: int = 0,
         prepare_workers: int | None = None,
-        predict_split: Split = "test",
+        predict_split: Split = "val",
     ) -> None:
         super().__init__()
         chosen = task or next(iter(self.tasks))

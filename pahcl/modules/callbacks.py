@@ -205,6 +205,11 @@ class EvidenceWriter(Callback):
             target.parent.mkdir(parents=True, exist_ok=True)
             write_predictions(target, table.drop_duplicates("record_id", ignore_index=True))
             log.info("Predictions of %d records: %s", table["record_id"].nunique(), target)
+            if split == "test":
+                log.warning(
+                    "This looked at the test split, which `pahcl test` is to score once: choose "
+                    "nothing by these predictions (data.init_args.predict_split)."
+                )
 
 
 def shown(value: float | None) -> str:

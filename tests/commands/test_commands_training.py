@@ -268,11 +268,19 @@ def test_testing_without_a_checkpoint_says_how(
     assert "There is no checkpoint at runs/finetune/never" in capsys.readouterr().err
 
 
-def test_predict_writes_a_table(place: Path) -> None:
+def test_predict_leaves_the_test_split_alone_unless_it_is_named(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(fit_line("a")) == 0
     run = RunFolder(place / "runs/finetune/a")
     assert main(["predict", f"--config={run.config}"]) == 0
+    assert (run.path / "predicted_val.parquet").is_file()
+    assert not (run.path / "predicted_test.parquet").exists()
+    assert "test split" not in capsys.readouterr().err
+    named = "--data.init_args.predict_split=test"
+    assert main(["predict", f"--config={run.config}", named]) == 0
     assert (run.path / "predicted_test.parquet").is_file()
+    assert "choose nothing by these predictions" in capsys.readouterr().err
 
 
 def test_evidence_of_other_options_does_not_replace_a_runs_own(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pahcl.cli import main
 
@@ -12,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"
 EXPERIMENTS = sorted([*CONFIGS.glob("pretrain/*.yaml"), *CONFIGS.glob("finetune/*.yaml")])
 LAYERS = sorted(set(CONFIGS.rglob("*.yaml")) - set(EXPERIMENTS))
+PROTOCOLS = sorted(CONFIGS.glob("protocol/*/*.yaml"))
 BASE = CONFIGS / "finetune" / "code15_code6.yaml"
 ON_THIS_MACHINE = [
     "--trainer.accelerator=cpu",
@@ -43,8 +45,30 @@ def test_experiments_run_in_the_small_size(file: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("file", LAYERS, ids=lambda file: str(file.relative_to(CONFIGS)))
 def test_layers_run_on_an_experiment(file: Path) -> None:
     small = CONFIGS / "size" / "small.yaml"
-    whole = ("--data.init_args.fraction=0.5",) if "protocol" in file.parts else ()
-    assert try_out(BASE, small, file, words=whole) == 0
+    assert try_out(BASE, small, file) == 0
+
+
+@pytest.mark.parametrize("file", PROTOCOLS, ids=lambda file: f"{file.parent.name}-{file.stem}")
+def test_protocols_say_what_their_names_say(file: Path) -> None:
+    values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    data, epochs = values["data"]["init_args"], values["trainer"]["max_epochs"]
+    assert data["fraction"] == float(file.stem)
+    if file.parent.name == "cinc2024":
+        # Eriksson et al. divide a tenth of the data set by 1, 2 and 4, and train as often longer.
+        division = 0.1 / data["fraction"]
+        assert data["fraction_of"] == "dataset"
+        assert epochs == pytest.approx(10 * division)
+    else:
+        assert data["fraction_of"] == "train"
+        assert epochs == 10
+
+
+def test_every_division_of_the_paper_has_its_file() -> None:
+    assert {file.stem for file in (CONFIGS / "protocol/cinc2024").iterdir()} == {
+        "0.1",
+        "0.05",
+        "0.025",
+    }
 
 
 @pytest.mark.parametrize("file", EXPERIMENTS, ids=lambda file: file.stem)
