@@ -113,8 +113,16 @@ class Task:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Task:
-        """Read what `to_dict` wrote."""
+        """Read what `to_dict` wrote.
+
+        Raises:
+            KeyError, TypeError: It is something else.
+            UsageError: It is a task that cannot be.
+        """
         arguments: dict[str, Any] = dict(values)
         for name in ("classes", "columns"):
             arguments[name] = tuple(arguments[name])
+        for text in (arguments["name"], arguments["primary_metric"], *arguments["classes"]):
+            if not isinstance(text, str):
+                raise TypeError(f"{text!r} is no name.")
         return cls(**arguments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the page and say where it lies."""
+    """Write the page and say where it lies; 1 where a run's files are damaged or were changed."""
     from rich.console import Console
 
     from pahcl.evaluation.run import find_runs
@@ -55,7 +56,10 @@ def run(arguments: argparse.Namespace) -> int:
     if single:
         for text in found[0]:
             console.print(f"  - {text}", soft_wrap=True, markup=False)
-    return 0
+    damaged = [f"{one.name}: {text}" for one in runs for text in (*one.damaged, *one.changed)]
+    for text in damaged:
+        sys.stderr.write(f"pahcl report: {text}\n")
+    return 1 if damaged else 0
 
 
 def common_folder(paths: list[Path]) -> Path:

@@ -110,7 +110,8 @@ def verify_evidence(folder: RunFolder, split: str = "test") -> list[str]:
     The scored files must be those of the receipt. So must config and best checkpoint where they
     are there: a run that was trained on has evidence of what it was before.
     """
-    digests = folder.load_receipt(split).get("sha256", {})
+    held = folder.load_receipt(split).get("sha256")
+    digests = held if isinstance(held, dict) else {}
     files = _scored_files(folder, split)
     sources = {"config": folder.config, "checkpoint": folder.best}
     files |= {name: path for name, path in sources.items() if path.is_file() and name in digests}

@@ -124,7 +124,12 @@ class RunFolder:
 
     def load_metrics(self, split: str = "test") -> dict[str, Any]:
         """Read `metrics.json`, null as NaN is left to the reader."""
-        return self._load_json(self.evidence("metrics.json", split))
+        file = self.evidence("metrics.json", split)
+        found = self._load_json(file)
+        for name in ("n_records", "n_subjects"):
+            if not isinstance(found.get(name, 0), int):
+                raise PahclError(f"{file} holds no count as `{name}`; run `pahcl test` again.")
+        return found
 
     def load_receipt(self, split: str = "test") -> dict[str, Any]:
         """Read `receipt.json`."""
@@ -138,11 +143,13 @@ class RunFolder:
     def load_task(self, split: str = "test") -> Task:
         """Read from the metrics what was asked."""
         values = self.load_metrics(split).get("task")
-        if not isinstance(values, dict):
+        try:
+            return Task.from_dict(values if isinstance(values, dict) else {})
+        except (KeyError, TypeError, UsageError) as error:
             raise PahclError(
-                f"{self.evidence('metrics.json', split)} names no task; run `pahcl test` again."
-            )
-        return Task.from_dict(values)
+                f"{self.evidence('metrics.json', split)} names no task that can be understood; "
+                "run `pahcl test` again."
+            ) from error
 
     def _load_json(self, file: Path) -> dict[str, Any]:
         self.require()

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from pahcl.errors import PahclError
+from pahcl.evaluation.evidence import verify_evidence
 from pahcl.evaluation.intervals import Interval
 from pahcl.evaluation.run import RunFolder
 from pahcl.evaluation.settings import Configured
@@ -37,6 +38,7 @@ class Run(Configured):
         log: What the CSV logger wrote during training.
         missing: Names of the files that are not there.
         damaged: Why a file that is there could not be read, one sentence each.
+        changed: Files that are not those of the receipt, one sentence each.
     """
 
     folder: RunFolder
@@ -49,6 +51,7 @@ class Run(Configured):
     log: TrainingLog | None = None
     missing: tuple[str, ...] = ()
     damaged: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -61,12 +64,17 @@ class Run(Configured):
         values = self.metrics.get("task")
         try:
             return Task.from_dict(values) if isinstance(values, dict) else None
-        except (PahclError, TypeError):
+        except (PahclError, KeyError, TypeError):
             return None
 
     def interval(self, metric: str) -> Interval:
         """Give a metric with its interval; NaN where it is not known."""
         return Interval.read(as_dict(self.metrics.get("metrics")).get(metric))
+
+    def bootstrap(self, fact: str, otherwise: float) -> float:
+        """Give a number of the bootstrap: its `level`, its `samples`."""
+        value = as_dict(self.metrics.get("bootstrap")).get(fact)
+        return value if isinstance(value, int | float) else otherwise
 
     @property
     def primary(self) -> Interval | None:
@@ -126,17 +134,26 @@ def load_run(path: str | Path | RunFolder) -> Run:
     metrics, receipt, predictions = files.values()
     missing = [] if folder.config.is_file() else [folder.config.name]
     missing += [name for name in EVIDENCE_FILES if not folder.evidence(name).is_file()]
+    attempt(metrics, lambda: folder.load_task(split), None)
+    facts: dict[str, Any] = attempt(metrics, lambda: folder.load_metrics(split), {})
+    held: dict[str, Any] = attempt(receipt, lambda: folder.load_receipt(split), {})
+    table = attempt(predictions, lambda: folder.load_predictions(split), None)
+    whole = not damaged and split == "test" and folder.is_complete
+    changed = verify_evidence(folder) if whole else []
     return Run(
         folder=folder,
         split=split,
         config=config,
         config_text=text,
-        metrics=attempt(metrics, lambda: folder.load_metrics(split), {}),
-        receipt=attempt(receipt, lambda: folder.load_receipt(split), {}),
-        predictions=attempt(predictions, lambda: folder.load_predictions(split), None),
+        metrics=facts,
+        receipt=held,
+        predictions=table,
         log=read_log(folder.path),
         missing=tuple(missing),
         damaged=tuple(dict.fromkeys(damaged)),
+        changed=tuple(
+            f"{text}: it was changed since, or files of two tests were mixed." for text in changed
+        ),
     )
 
 

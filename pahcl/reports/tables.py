@@ -84,9 +84,8 @@ def key_numbers(run: Run, task: Task) -> Table:
                 Cell(meaning),
             )
         )
-    bootstrap = run.metrics.get("bootstrap") or {}
-    level = float(bootstrap.get("level", 0.95)) * 100
-    drawn = f" {bootstrap['samples']:,} times" if bootstrap.get("samples") else ""
+    level, samples = 100 * run.bootstrap("level", 0.95), run.bootstrap("samples", 0)
+    drawn = f" {samples:,} times" if samples else ""
     caption = (
         f"Intervals ({level:g} %) come from drawing people with replacement{drawn}, not records, "
         "because records of one person are alike. They say how far the number could move with "

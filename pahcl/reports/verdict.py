@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pahcl.evaluation.evidence import verify_evidence
 from pahcl.evaluation.receipt import NO_EVIDENCE, is_simulated
 from pahcl.reports.names import (
     UNITS_OF_TARGET,
@@ -91,8 +90,7 @@ def _unit(task: Task, metric: str) -> str:
 
 
 def _level(run: Run) -> str:
-    level = run.metrics.get("bootstrap", {}).get("level", 0.95)
-    return f"{level * 100:g} %"
+    return f"{100 * run.bootstrap('level', 0.95):g} %"
 
 
 def _what(run: Run) -> str:
@@ -196,11 +194,7 @@ def _unfinished(run: Run) -> list[str]:
         found.append(f"The run is not finished: {listing(missing)} not written yet. {step}")
     elif missing:
         found.append(f"{listing(missing)} is missing; the numbers cannot be traced back fully.")
-    if not missing and run.receipt and run.split == "test":
-        found += [
-            f"{text}: it was changed since, or files of two tests were mixed."
-            for text in verify_evidence(run.folder)
-        ]
+    found += run.changed
     last = run.setting("trainer.max_epochs")
     done = run.log.n_epochs if run.log else 0
     stops_early = run.setting("run.patience") is not None

@@ -53,6 +53,42 @@ def test_several_runs_get_one_page_beside_them(tmp_path: Path) -> None:
     assert not (tmp_path / "exp/one/report.html").exists()
 
 
+@pytest.mark.parametrize("file", ["metrics.json", "receipt.json", "predictions.parquet"])
+@pytest.mark.parametrize("content", [b"{ no", b"\xff\x00", b"[1]"])
+def test_a_damaged_file_ends_in_one_and_the_other_runs_are_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], file: str, content: bytes
+) -> None:
+    make_run(tmp_path / "exp/one")
+    broken = make_run(tmp_path / "exp/two", 2.0) / file
+    broken.write_bytes(content)
+    assert main(["report", str(broken.parent)]) == 1
+    said = capsys.readouterr().err
+    assert str(broken) in said
+    assert "Traceback" not in said
+    assert (broken.parent / "report.html").is_file()
+    assert main(["report", str(tmp_path / "exp")]) == 1
+    assert str(broken) in capsys.readouterr().err
+    page = (tmp_path / "exp/comparison.html").read_text(encoding="utf-8")
+    assert "Not compared: exp/two" in page
+    assert "1 run in 1 group" in page
+
+
+def test_evidence_without_a_task_or_changed_since_ends_in_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(tmp_path / "exp/one")
+    whole = (run / "metrics.json").read_text()
+    (run / "metrics.json").write_text(whole.replace('"n_records": 60', '"n_records": 61'))
+    assert main(["report", str(run)]) == 1
+    assert "metrics.json is not the file of which the receipt" in capsys.readouterr().err
+    for task in ("{}", '{"task": 3}', '{"task": {"name": "x"}}'):
+        (run / "metrics.json").write_text(task)
+        assert main(["report", str(run)]) == 1
+        assert "names no task that can be understood" in capsys.readouterr().err
+    (run / "metrics.json").write_text(whole)
+    assert main(["report", str(run)]) == 0
+
+
 def test_the_place_of_the_page_can_be_chosen(tmp_path: Path) -> None:
     run = make_run(tmp_path / "exp/one")
     target = tmp_path / "pages/new/page.html"
