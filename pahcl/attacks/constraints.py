@@ -90,6 +90,22 @@ class LeadMap:
         pulled[:, self.rows[0]], pulled[:, self.rows[1]] = first, second
         return pulled
 
+    def steepest(self, pulled: Tensor) -> Tensor:
+        """Give the Linf direction of a gradient by I and II, `[B, C, ...]`.
+
+        Signs, but where III forbids I and II to part: there their ratio is kept, by which the
+        projection slides along III's bound to the better of its ends.
+        """
+        direction = pulled.sign()
+        if self.third is None:
+            return direction
+        first, second = pulled[:, self.rows[0]], pulled[:, self.rows[1]]
+        larger = torch.maximum(first.abs(), second.abs())
+        part = direction[:, self.rows[0]] * direction[:, self.rows[1]] < 0
+        for row, values in ((self.rows[0], first), (self.rows[1], second)):
+            direction[:, row] = torch.where(part, values / larger, direction[:, row])
+        return direction
+
 
 class Ball:
     """The set in which one batch's perturbed signals must lie.
@@ -146,13 +162,14 @@ class Ball:
         """Bring a perturbation `[B, ...]` into the set, all constraints kept.
 
         Without leads this is the nearest point of each constraint in turn. With leads and Linf, I
-        and II are clipped, moved toward each other until III fits, and the others follow; what
-        still does not fit (leads with other budgets, a box) is scaled at its instant. With L2 it is
-        the orthogonal projection onto the consistent signals, scaled; with L1 it is scaled alone.
+        and II are moved toward each other until III fits, then clipped, which keeps III, and the
+        others follow; what still does not fit (leads with other budgets, a box) is scaled at its
+        instant. With L2 it is the orthogonal projection onto the consistent signals, scaled; with
+        L1 it is scaled alone.
         """
         delta = self.inside(delta)
         if self.norm == "linf" and self.leads is not None:
-            delta = self._slab(torch.minimum(torch.maximum(delta, self._floor()), self._ceiling()))
+            delta = self._slab(delta)
         elif self.norm == "l2":
             delta = self.leads.nearest(delta) if self.leads is not None else delta
             delta = self._within(delta)
@@ -211,8 +228,9 @@ class Ball:
             limit = self.radius[:, leads.third if self.rows == 2 else 0]
             gap = second - first
             over = 0.5 * gap.sign() * (gap.abs() - limit).clamp(min=0.0)
-            first, second = first + over, second - over
-        return leads.spread(delta, first, second)
+            delta = delta.clone()
+            delta[:, leads.rows[0]], delta[:, leads.rows[1]] = first + over, second - over
+        return leads.derive(torch.minimum(torch.maximum(delta, self._floor()), self._ceiling()))
 
     def _allowed(self, delta: Tensor) -> Tensor:
         """Give the factor, at most 1, by which each entry must shrink to fit its bounds."""
@@ -250,7 +268,9 @@ class Ball:
         """
         if self.norm == "linf":
             # The projection drops what the mask forbids: no copy is needed here.
-            return (gradient if self.leads is None else self.ascent(gradient)).sign()
+            if self.leads is None:
+                return gradient.sign()
+            return self.leads.steepest(self.ascent(gradient))
         gradient = self.ascent(gradient)
         if self.norm == "l2":
             return unit(gradient, "l2", self.rows)
