@@ -226,7 +226,7 @@ class Cli(LightningCLI):
         if trying:
             return callbacks
         name = str(self.options.run.name) if self.drawn_name else None
-        callbacks += [EvidenceWriter(self.folder), StopLine(name)]
+        callbacks += [EvidenceWriter(self.folder), StopLine(self.folder, name)]
         mode = self.datamodule.task.mode
         monitor = getattr(self.model, "monitor", f"val/{self.datamodule.task.primary_metric}")
         if self.options.run.patience is not None:

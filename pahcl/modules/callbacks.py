@@ -86,10 +86,12 @@ class StopLine(Callback):
     """Log where a run stands that a person or a scheduler has stopped.
 
     Args:
+        folder: The run.
         name: The name that was drawn for the run; None where the command gives it.
     """
 
-    def __init__(self, name: str | None) -> None:
+    def __init__(self, folder: RunFolder, name: str | None) -> None:
+        self.folder = folder
         self.again = f"the same command with --run.name {name}" if name else "the same command"
 
     def on_exception(
@@ -99,13 +101,24 @@ class StopLine(Callback):
         stopped = isinstance(exception, KeyboardInterrupt | SIGTERMException)
         if not stopped or not trainer.is_global_zero:
             return
-        done = trainer.current_epoch
+        done = epochs_kept(self.folder)
         if trainer.state.fn != TrainerFn.FITTING:
             log.info("Stopped; %s starts this step again.", self.again)
         elif done == 0:
             log.info("Stopped before the end of the first epoch; %s starts again.", self.again)
         else:
             log.info("Stopped after epoch %d of %s; %s goes on.", done, epochs(trainer), self.again)
+
+
+def epochs_kept(folder: RunFolder) -> int:
+    """Read after how many epochs the last checkpoint was written; 0 where there is none.
+
+    The trainer counts an epoch only after its checkpoint is written, and a stop may come between.
+    """
+    if not folder.last.is_file():
+        return 0
+    checkpoint = torch.load(folder.last, map_location="cpu", weights_only=True, mmap=True)
+    return int(checkpoint["epoch"]) + 1
 
 
 def epochs(trainer: pl.Trainer) -> str:

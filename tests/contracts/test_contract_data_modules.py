@@ -108,7 +108,7 @@ def test_batches_keep_the_contract(name: str, task: str, stores: dict[str, Path]
         (module.train_dataloader(), "train"),
         (module.val_dataloader(), "val"),
         (module.test_dataloader(), "test"),
-        (module.predict_dataloader(), "test"),
+        (module.predict_dataloader(), "val"),
     ):
         shipped = next(iter(loader))
         assert shipped["samples"].dtype == torch.int16

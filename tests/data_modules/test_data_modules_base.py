@@ -195,9 +195,9 @@ def test_unlabelled_records_are_counted_and_served_by_predict_alone(stores: Path
     module.setup()
     assert sum(module.unlabelled.values()) > 0
     assert np.isfinite(module.targets[module.rows["train"]]).any(axis=1).all()
-    scored = sum(len(batch["record_id"]) for batch in module.test_dataloader())
+    scored = sum(len(batch["record_id"]) for batch in module.val_dataloader())
     predicted = sum(len(batch["record_id"]) for batch in module.predict_dataloader())
-    assert predicted == scored + module.unlabelled["test"]
+    assert predicted == scored + module.unlabelled["val"]
     assert module.data_receipt()["unlabelled"] == module.unlabelled
 
 
