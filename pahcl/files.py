@@ -40,7 +40,7 @@ def plain(value: Any, *, finite: bool = False) -> Any:
         return [plain(item, finite=finite) for item in value]
     if hasattr(value, "tolist"):  # of numpy or torch, neither of which is needed here
         return plain(value.tolist(), finite=finite)
-    if isinstance(value, Path):
+    if isinstance(value, Path | str):  # a str of a library's own kind, such as torch.__version__
         return str(value)
     raise TypeError(f"{type(value).__name__} has no plain form: {value!r}")
 

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 def test_plain_values_stay_and_others_are_refused() -> None:
     values = {"a": (1, 2.5), "b": np.arange(2), "c": None, 3: {True}, "t": torch.ones(1)}
     assert plain(values) == {"a": [1, 2.5], "b": [0, 1], "c": None, "3": [True], "t": [1.0]}
+    assert type(plain(torch.__version__)) is str
     assert plain({"x": np.float64("nan"), "y": [float("inf"), 1.0]}, finite=True) == {
         "x": None,
         "y": [None, 1.0],

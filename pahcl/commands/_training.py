@@ -327,6 +327,6 @@ def run_cli(opened: ExitStack, verb: str, arguments: list[str]) -> None:
         auto_configure_optimizers=False,
         save_config_callback=SaveConfig,
         save_config_kwargs={"save_to_log_dir": False},
-        parser_kwargs={"parser_mode": "omegaconf+", "exit_on_error": False},
+        parser_kwargs={"parser_mode": "omegaconf+", "exit_on_error": False, "allow_abbrev": False},
         args=[verb, *arguments],
     )

@@ -99,7 +99,8 @@ class Recipe:
         for name in sorted({*self.config, *other.config}):
             if self.config.get(name) != other.config.get(name):
                 found.append(f"{name}: {self.config.get(name)}, not {other.config.get(name)}")
-        if self.index_digest != other.index_digest:
+        # Another rate, option or version also lists other files: the cause is named, not both.
+        if not found and self.index_digest != other.index_digest:
             found.append("the index (the data set's tables or files changed)")
         return found
 

@@ -45,6 +45,9 @@ from pahcl.store.shards import OWN_COLUMNS, ShardJob, read_marker
 SHARD_RECORDS = 512
 """Records of one shard: 60 MB for 12 leads, 10 s, 500 Hz; seconds of a worker's time."""
 
+SHOWN = 3
+"""Rejections that an error names."""
+
 _NO_FILTER = Filter()
 
 
@@ -245,9 +248,12 @@ def _make_plan(work: Work) -> tuple[pd.DataFrame, Plan]:
     if duplicates:  # a copy of a large table only where it must be
         table = table[~again].reset_index(drop=True)
     if table.empty:
+        reasons = dict.fromkeys(f"{one.file}: {one.reason}" for one in index.rejected)
+        shown = "; ".join([*reasons][:SHOWN])
         raise DataError(
-            f"The index of {work.recipe.dataset} lists no usable record ({index.found} found). "
-            "Check that `--root` is the folder that the publisher's archive unpacks to."
+            f"The index of {work.recipe.dataset} lists no usable record ({index.found} found"
+            f"{'; ' * bool(shown)}{shown}). Check that `--root` is the folder that the publisher's "
+            "archive unpacks to, and these files."
         )
     plan = Plan(
         recipe=work.recipe,

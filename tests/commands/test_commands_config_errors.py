@@ -44,6 +44,7 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         ("--model.encoder=data_modules.ptbxl.PTBXLDataModule", ["is no Encoder", ENCODERS]),
         ("--model.strategy=Ful", ["DiscriminativeLR, FreezeFirst, Full, LinearProbe"]),
         ("--trainer.max_epochs=many", ["`trainer.max_epochs`", "int or null", "got many"]),
+        ("--trainer.max_epoch=3", ["max_epoch"]),  # no word is guessed from its beginning
         ("--run.wandb=perhaps", ["one of auto, online, offline, off, got perhaps"]),
         ("--data.filter.highpass=x", ["`data.init_args.filter.highpass`", "float or null"]),
         ("--config=.", [". is a folder"]),

@@ -8,7 +8,7 @@ import pytest
 from store_corpus import LEADS, make_index, tree, write
 
 from pahcl.errors import DataError, StoreError, UsageError
-from pahcl.store import Index
+from pahcl.store import Index, Rejection
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,13 @@ def test_another_question_is_refused_begun_or_complete(tmp_path, options, named)
         write(out, **options)
     assert named in str(caught.value)
     assert tree(out) == complete
+
+
+def test_an_index_of_nothing_but_rejections_says_why(tmp_path):
+    index = make_index()
+    lost = [Rejection("part0.hdf5", f"r{row}", "cannot be opened") for row in range(9)]
+    with pytest.raises(DataError, match=r"\(9 found; part0\.hdf5: cannot be opened\)"):
+        write(tmp_path / "store", index=Index(index.table.iloc[:0], lost, {}))
 
 
 def test_notes_and_rejections_of_the_index_are_part_of_the_question(tmp_path):
