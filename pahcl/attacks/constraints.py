@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -66,26 +67,25 @@ class LeadMap:
             second.add_(values[:, row], alpha=b)
         return first, second
 
-    def spread(self, values: Tensor, first: Tensor, second: Tensor) -> Tensor:
-        """Set all limb leads `[B, C, ...]` from I and II `[B, ...]`."""
-        values = values.clone()
-        for row, (a, b) in zip(self.rows, self.weights, strict=True):
-            values[:, row] = a * first + b * second
+    def derive_(self, values: Tensor) -> Tensor:
+        """Overwrite the derived leads by what the I and II of `values` `[B, C, ...]` make them."""
+        first, second = values[:, self.rows[0]], values[:, self.rows[1]]
+        for row, (a, b) in zip(self.rows[2:], self.weights[2:], strict=True):
+            torch.mul(first, a, out=values[:, row]).add_(second, alpha=b)
         return values
-
-    def derive(self, values: Tensor) -> Tensor:
-        """Set the derived leads from the I and II that `values` has."""
-        return self.spread(values, values[:, self.rows[0]], values[:, self.rows[1]])
 
     def nearest(self, values: Tensor) -> Tensor:
         """Project orthogonally onto the consistent signals."""
-        return self.spread(values, *self._combine(self.dual, values))
+        first, second = self._combine(self.dual, values)
+        values = values.clone()
+        values[:, self.rows[0]], values[:, self.rows[1]] = first, second
+        return self.derive_(values)
 
     def pull(self, gradient: Tensor) -> Tensor:
         """Turn a gradient by leads into one by I and II, 0 at the derived leads (chain rule)."""
         first, second = self._combine(self.weights, gradient)
         pulled = gradient.clone()
-        for row in self.rows:
+        for row in self.rows[2:]:
             pulled[:, row] = 0.0
         pulled[:, self.rows[0]], pulled[:, self.rows[1]] = first, second
         return pulled
@@ -156,10 +156,10 @@ class Ball:
         """Bring points `[B, ...]` into the set; what lies in it stays. May overwrite `point`."""
         if self.norm == "linf" and self.leads is None:
             return point.clamp_(self.low, self.high)
-        return self.clean + self.fit(point.sub_(self.clean))
+        return self.fit(point.sub_(self.clean)).add_(self.clean)
 
     def fit(self, delta: Tensor) -> Tensor:
-        """Bring a perturbation `[B, ...]` into the set, all constraints kept.
+        """Bring a perturbation `[B, ...]` into the set. May overwrite `delta`.
 
         Without leads this is the nearest point of each constraint in turn. With leads and Linf, I
         and II are moved toward each other until III fits, then clipped, which keeps III, and the
@@ -167,23 +167,40 @@ class Ball:
         instant. With L2 it is the orthogonal projection onto the consistent signals, scaled; with
         L1 it is scaled alone.
         """
+        if self.norm == "linf":
+            return self._fit_linf(delta)
         delta = self.inside(delta)
-        if self.norm == "linf" and self.leads is not None:
-            delta = self._slab(delta)
-        elif self.norm == "l2":
-            delta = self.leads.nearest(delta) if self.leads is not None else delta
-            delta = self._within(delta)
-        elif self.norm == "l1" and self.leads is not None:
-            delta = self._within(self.leads.derive(delta))
-        elif self.norm == "l1":
-            low = None if self.low is None else self._floor()
-            high = None if self.high is None else self._ceiling()
+        if self.norm == "l2":
+            delta = self._within(delta if self.leads is None else self.leads.nearest(delta))
+        elif self.leads is not None:
+            delta = self._within(self.leads.derive_(delta))
+        else:
+            low, high = (None, None) if self.low is None else (self.floor, self.ceiling)
             return project_l1(delta, self.radius, low, high, self.rows)
         if self.low is None:
             return delta
         if self.leads is not None:
             delta = self._shrink_instants(delta)
-        return torch.minimum(torch.maximum(delta, self._floor()), self._ceiling())
+        return delta.clamp_(self.floor, self.ceiling)
+
+    def _fit_linf(self, delta: Tensor) -> Tensor:
+        leads = self.leads
+        if leads is None:
+            return delta.clamp_(self.floor, self.ceiling)
+        limit = self.radius[:, 0]
+        if leads.third is not None:
+            limit = self.radius[:, leads.third if self.rows == 2 else 0]
+            first, second = delta[:, leads.rows[0]], delta[:, leads.rows[1]]
+            gap = second - first
+            over = gap.sub_(gap.clamp(-limit, limit)).mul_(0.5)
+            first.add_(over)
+            second.sub_(over)
+        delta = leads.derive_(delta.clamp_(self.floor, self.ceiling))
+        if leads.third is not None and self.rows == 1 and self.box is None:
+            # Every lead fits then: half the sum or difference of two that do; but for III's digit.
+            delta[:, leads.third].clamp_(-limit, limit)
+            return delta
+        return self._shrink_instants(delta).clamp_(self.floor, self.ceiling)
 
     def shrink(self, delta: Tensor) -> Tensor:
         """Scale a perturbation down until it fits, a factor for each lead or, with leads, record.
@@ -205,10 +222,14 @@ class Ball:
         """Set to 0 what stands outside the mask."""
         return values if self.free is None else values.masked_fill(~self.free, 0.0)
 
-    def _floor(self) -> Tensor:
+    @cached_property
+    def floor(self) -> Tensor:
+        """Give the least perturbation, as `clean`; where there is no bound it is not to be used."""
         return torch.zeros_like(self.clean) if self.low is None else self.low - self.clean
 
-    def _ceiling(self) -> Tensor:
+    @cached_property
+    def ceiling(self) -> Tensor:
+        """Give the greatest perturbation, as `clean`."""
         return torch.zeros_like(self.clean) if self.high is None else self.high - self.clean
 
     def _within(self, delta: Tensor) -> Tensor:
@@ -219,22 +240,9 @@ class Ball:
         ratio = torch.where(length > self.radius, self.radius / length, 1.0)
         return delta * ratio.amin(1, keepdim=True)
 
-    def _slab(self, delta: Tensor) -> Tensor:
-        leads = self.leads
-        if leads is None:
-            return delta
-        first, second = delta[:, leads.rows[0]], delta[:, leads.rows[1]]
-        if leads.third is not None:
-            limit = self.radius[:, leads.third if self.rows == 2 else 0]
-            gap = second - first
-            over = 0.5 * gap.sign() * (gap.abs() - limit).clamp(min=0.0)
-            delta = delta.clone()
-            delta[:, leads.rows[0]], delta[:, leads.rows[1]] = first + over, second - over
-        return leads.derive(torch.minimum(torch.maximum(delta, self._floor()), self._ceiling()))
-
     def _allowed(self, delta: Tensor) -> Tensor:
         """Give the factor, at most 1, by which each entry must shrink to fit its bounds."""
-        bound = torch.where(delta > 0, self._ceiling(), -self._floor()).clamp(min=0.0)
+        bound = torch.where(delta > 0, self.ceiling, -self.floor).clamp(min=0.0)
         size = delta.abs()
         return torch.where(size > bound, bound / size, 1.0)
 
@@ -270,7 +278,7 @@ class Ball:
             # The projection drops what the mask forbids: no copy is needed here.
             if self.leads is None:
                 return gradient.sign()
-            return self.leads.steepest(self.ascent(gradient))
+            return self.leads.steepest(self.leads.pull(gradient))
         gradient = self.ascent(gradient)
         if self.norm == "l2":
             return unit(gradient, "l2", self.rows)

@@ -61,7 +61,7 @@ class NoiseControl(Attack):
         noise = ball.inside(noise)
         if ball.leads is not None:
             # Linf keeps I and II as drawn: the projection moves them only where III asks for it.
-            consistent = ball.leads.derive if ball.norm == "linf" else ball.leads.nearest
+            consistent = ball.leads.derive_ if ball.norm == "linf" else ball.leads.nearest
             noise = consistent(noise)
         rows = 1 if ball.norm == "linf" and ball.leads is None else ball.rows
         return ball.project(clean + ball.radius * unit(noise, ball.norm, rows))

@@ -81,7 +81,7 @@ def test_the_band_is_kept(norm, epsilon, band):
 
 
 def test_a_band_beyond_half_the_rate_is_refused():
-    with pytest.raises(UsageError, match="half the sampling rate, 48.0 Hz"):
+    with pytest.raises(UsageError, match="half the sampling rate"):
         BandLimitedPGD(fs=FS, high=60.0)
 
 
