@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jsonargparse import ArgumentParser
 from torch import nn
 
 import pahcl.attacks
@@ -393,3 +394,13 @@ def test_the_docs_have_a_row_for_every_attack_and_no_other():
     table = DOCS.read_text(encoding="utf-8").split("| attack |")[1].split("\n\n")[0]
     rows = [line.strip("|").split("|") for line in table.splitlines() if line.startswith("| `")]
     assert sorted(row[0].strip(" `") for row in rows) == [kind.__name__ for kind in KINDS]
+
+
+@every
+def test_a_config_can_name_it(kind):
+    parser = ArgumentParser()
+    parser.add_argument("--attack", type=Attack)
+    name = f"{kind.__module__}.{kind.__name__}"
+    parsed = parser.parse_args([f"--attack={name}", "--attack.epsilon=0.5", "--attack.norm=l2"])
+    again = parser.parse_string(parser.dump(parsed))
+    assert parser.instantiate(again).attack == kind(epsilon=0.5, norm="l2")
