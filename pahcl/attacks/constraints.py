@@ -240,18 +240,24 @@ class Ball:
         ratio = torch.where(length > self.radius, self.radius / length, 1.0)
         return delta * ratio.amin(1, keepdim=True)
 
-    def _allowed(self, delta: Tensor) -> Tensor:
-        """Give the factor, at most 1, by which each entry must shrink to fit its bounds."""
+    def _allowed(self, delta: Tensor, digits: float = 0.0) -> Tensor:
+        """Give the factor, at most 1, by which each entry must shrink to fit its bounds.
+
+        With `digits` an excess of so many last digits of the perturbed signal counts as none.
+        """
         bound = torch.where(delta > 0, self.ceiling, -self.floor).clamp(min=0.0)
         size = delta.abs()
-        return torch.where(size > bound, bound / size, 1.0)
+        slack = digits * torch.finfo(size.dtype).eps * (self.clean.abs() + size) if digits else 0.0
+        return torch.where(size > bound + slack, bound / size, 1.0)
 
     def _shrink_instants(self, delta: Tensor) -> Tensor:
         """Scale the limb leads together, at each instant, until all of them fit."""
         if self.leads is None:
             return delta
         rows = self.leads.rows
-        allowed = self._allowed(delta)
+        # Where a clean value lies at the box, a rounding error would shrink all leads to nothing;
+        # what it is too long, the caller clips.
+        allowed = self._allowed(delta, digits=8.0)
         factor = torch.stack([allowed[:, row] for row in rows]).amin(0)
         for row in rows:
             delta[:, row] *= factor
