@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 from pahcl.evaluation.predictions import as_arrays
 from pahcl.reports.names import number, rounded_percent
 from pahcl.reports.style import (
-    FAINT,
+    CHANCE,
     FULL_WIDTH,
     INK,
     MOST_PANELS,
@@ -188,6 +188,33 @@ def unit_square(axis: Axes, x: str, y: str) -> None:
     axis.set_aspect("equal", adjustable="box")
 
 
+def roc_panel(axis: Axes) -> None:
+    """Lay out a panel for ROC curves, with the diagonal of chance."""
+    unit_square(axis, "1 − specificity", "sensitivity")
+    axis.plot([0, 1], [0, 1], **CHANCE)
+
+
+def recall_panel(axis: Axes, scores: ClassScores) -> float:
+    """Lay out a panel for precision over recall; draw and give chance, the share of positives."""
+    unit_square(axis, "recall (sensitivity)", "precision")
+    prevalence = scores.positives / len(scores.target)
+    axis.axhline(prevalence, **CHANCE)
+    return prevalence
+
+
+def _drawable(
+    figure_axes: Sequence[Axes], scores: Sequence[ClassScores], title: str, metric: str
+) -> Iterator[tuple[Axes, ClassScores]]:
+    """Head each class's panel; give those that have both positives and negatives."""
+    for axis, one in zip(figure_axes, scores, strict=True):
+        _heading(axis, one, f"{title} {number(getattr(one, metric))}", len(scores) == 1)
+        if one.has_both:
+            yield axis, one
+        else:
+            unit_square(axis, "", "")
+            _undefined(axis, one)
+
+
 def _heading(axis: Axes, scores: ClassScores, fact: str, alone: bool) -> None:
     axis.set_title(fact if alone else f"{shorten(scores.name, 18)}: {fact}")
 
@@ -196,13 +223,8 @@ def _heading(axis: Axes, scores: ClassScores, fact: str, alone: bool) -> None:
 def roc_curves(scores: Sequence[ClassScores]) -> Figure:
     """Draw each class's ROC curve with the point of the chosen threshold."""
     figure, axes = squares(len(scores))
-    for axis, one in zip(axes, scores, strict=True):
-        unit_square(axis, "1 − specificity", "sensitivity")
-        _heading(axis, one, f"AUROC {number(one.auroc)}", len(scores) == 1)
-        if not one.has_both:
-            _undefined(axis, one)
-            continue
-        axis.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=(0, (3, 3)))
+    for axis, one in _drawable(axes, scores, "AUROC", "auroc"):
+        roc_panel(axis)
         axis.plot(*roc_points(one), color=PALETTE[0])
         rate, sensitivity, _ = _operating_point(one)
         axis.plot(rate, sensitivity, "o", color=PALETTE[1], markersize=6, zorder=4)
@@ -213,14 +235,8 @@ def roc_curves(scores: Sequence[ClassScores]) -> Figure:
 def precision_recall_curves(scores: Sequence[ClassScores]) -> Figure:
     """Draw each class's precision over recall, with its prevalence as the line of chance."""
     figure, axes = squares(len(scores))
-    for axis, one in zip(axes, scores, strict=True):
-        unit_square(axis, "recall (sensitivity)", "precision")
-        _heading(axis, one, f"AUPRC {number(one.auprc)}", len(scores) == 1)
-        if not one.has_both:
-            _undefined(axis, one)
-            continue
-        prevalence = one.positives / len(one.target)
-        axis.axhline(prevalence, color=FAINT, linewidth=1, linestyle=(0, (3, 3)))
+    for axis, one in _drawable(axes, scores, "AUPRC", "auprc"):
+        prevalence = recall_panel(axis, one)
         high = prevalence > 0.85
         axis.annotate(
             f"prevalence {rounded_percent(prevalence)}",

@@ -39,7 +39,7 @@ def learning_curves(log: TrainingLog, metric: str | None) -> Figure:
     if axes[0].get_legend_handles_labels()[0]:
         axes[0].legend(loc="best")
     if best is not None:
-        _mark_best(axes[1], best, float(series[best]), int(series.index.max()))
+        _mark_best(axes[1], best, float(series[best]))
     return figure
 
 
@@ -63,8 +63,8 @@ def _epoch_axis(axis: Axes) -> None:
     axis.margins(x=0.03, y=0.12)
 
 
-def _mark_best(axis: Axes, best: int, value: float, last: int) -> None:
-    """Ring the best epoch and name it, on the side where there is room."""
+def _mark_best(axis: Axes, best: int, value: float) -> None:
+    """Ring the best epoch, and name it above the panel, where no curve runs."""
     axis.plot(
         best,
         value,
@@ -74,17 +74,7 @@ def _mark_best(axis: Axes, best: int, value: float, last: int) -> None:
         color=PALETTE[1],
         markeredgewidth=1.5,
     )
-    left = best > last / 2
-    low, high = axis.get_ylim()
-    above = value < (low + high) / 2
-    axis.annotate(
-        f"best: epoch {best}, {value:.3f}",
-        (best, value),
-        xytext=(-9 if left else 9, 14 if above else -14),
-        textcoords="offset points",
-        ha="right" if left else "left",
-        va="bottom" if above else "top",
-    )
+    axis.set_title(f"best: epoch {best}, {value:.3f}", loc="right", color=MUTED)
 
 
 @styled

@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 from pahcl.reports.classification import (
     ClassScores,
     precision_recall_points,
+    recall_panel,
+    roc_panel,
     roc_points,
-    unit_square,
 )
-from pahcl.reports.style import FAINT, shorten, squares, styled
+from pahcl.reports.style import shorten, squares, styled
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,8 @@ def overlaid_roc(found: Sequence[Panel], colours: Mapping[str, str]) -> Figure:
     """Draw ROC curves of several runs, one panel a class or a share of labels."""
     figure, axes = squares(len(found), 4.6)
     for axis, panel in zip(axes, found, strict=True):
-        unit_square(axis, "1 − specificity", "sensitivity")
+        roc_panel(axis)
         axis.set_title(shorten(panel.title, 30))
-        axis.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=(0, (3, 3)))
         for group, one in panel.lines:
             axis.plot(*roc_points(one), color=colours[group], linewidth=1.3, alpha=0.8)
     _legend(figure, colours)
@@ -48,14 +48,11 @@ def overlaid_precision_recall(found: Sequence[Panel], colours: Mapping[str, str]
     """Draw precision over recall of several runs, one panel a class or a share of labels."""
     figure, axes = squares(len(found), 4.6)
     for axis, panel in zip(axes, found, strict=True):
-        unit_square(axis, "recall (sensitivity)", "precision")
+        recall_panel(axis, panel.lines[0][1])
         axis.set_title(shorten(panel.title, 30))
         for group, one in panel.lines:
             x, y = precision_recall_points(one)
             axis.step(x, y, where="pre", color=colours[group], linewidth=1.3, alpha=0.8)
-        one = panel.lines[0][1]
-        prevalence = one.positives / len(one.target)
-        axis.axhline(prevalence, color=FAINT, linewidth=1, linestyle=(0, (3, 3)))
     _legend(figure, colours)
     return figure
 

@@ -12,6 +12,7 @@ from pahcl.evaluation.calibration import reliability_curve
 from pahcl.reports.classification import ClassScores, unit_square
 from pahcl.reports.names import number
 from pahcl.reports.style import (
+    CHANCE,
     FAINT,
     INK,
     MUTED,
@@ -49,7 +50,7 @@ def reliability_diagrams(
         unit_square(axis, "predicted probability", "observed share")
         fact = f"ECE {number(errors.get(one.name, float('nan')))}"
         axis.set_title(fact if len(scores) == 1 else f"{shorten(one.name, 18)}: {fact}")
-        axis.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=(0, (3, 3)))
+        axis.plot([0, 1], [0, 1], **CHANCE)
         bins = table[table["class"] == one.name]
         if bins.empty:
             axis.text(0.5, 0.5, "no labelled record", ha="center", color=MUTED)

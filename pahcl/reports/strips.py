@@ -34,8 +34,20 @@ STEP_MM = 0.02
 """Height of a step of the drawn line in mm; 2 µV."""
 
 MARGIN_MM = 5.0
+MOST_AT_EDGE = 100.0
+"""Room in mm that a tall wave has at the head and foot; more is no heart's voltage."""
+
 PULSE_MM = 10.0
 """Room at the left for the calibration pulse."""
+
+LABEL_MM = 3.4
+"""Size of a lead's name."""
+
+LABEL_PLACES = (8, 9, 10, 11, 12, 7, 6, 5, 13, 14, 15, 16, -7, -8, -9, -10, -11, 17, 18, 20, 22, 24)
+"""Heights in mm above the baseline at which a name may stand, the best one first."""
+
+LABEL_SHIFTS = (1.0, 5.0, 9.0)
+"""Distances in mm from a lead's left end at which its name may begin."""
 
 RHYTHM_LEAD = "II"
 COLUMNS = (STANDARD_12[:3], STANDARD_12[3:6], STANDARD_12[6:9], STANDARD_12[9:])
@@ -50,12 +62,48 @@ class Trace:
         x: Left end in mm.
         y: Baseline in mm from the top.
         path: SVG path in samples and steps of `STEP_MM`.
+        label: Where the name begins and stands, in mm from the left and from the top.
     """
 
     lead: str
     x: float
     y: float
     path: str
+    label: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Line:
+    """Hold one lead's line before it is drawn.
+
+    Args:
+        lead: The lead.
+        x: Left end in mm.
+        y: Baseline in mm from the top.
+        step: Millimetres from one sample to the next.
+        values: In mV.
+    """
+
+    lead: str
+    x: float
+    y: float
+    step: float
+    values: Array
+
+    @property
+    def lowest(self) -> float:
+        """Give the lowest point in mm from the top."""
+        return self.y - float(self.values.min(initial=0)) * MM_PER_MILLIVOLT
+
+    def meets(self, left: float, right: float, top: float, bottom: float) -> bool:
+        """Say whether the line runs through a box, given in mm of the sheet."""
+        first = max(0, int((left - self.x) / self.step))
+        inside = self.values[first : max(0, int((right - self.x) / self.step) + 2)]
+        heights = self.y - inside * MM_PER_MILLIVOLT
+        if len(heights) < 2:
+            return False
+        upper, lower = np.minimum(heights[:-1], heights[1:]), np.maximum(heights[:-1], heights[1:])
+        return bool(((upper < bottom) & (lower > top)).any())
 
 
 @dataclass(frozen=True)
@@ -107,18 +155,23 @@ def lay_out(recording: Recording) -> Strip:
     row_leads = _rows_of_columns() if twelve else [[(lead, 0.0, 1.0)] for lead in leads]
     rows = [[(lead, a, b, signal[leads.index(lead)]) for lead, a, b in row] for row in row_leads]
     width_of_time = seconds * MM_PER_SECOND
-    traces: list[Trace] = []
+    lines: list[Line] = []
     pulses: list[float] = []
-    bottom = MARGIN_MM
+    bottom = baseline = MARGIN_MM
     for row in rows:
         pieces = [(lead, a, _cut(values, a, b)) for lead, a, b, values in row]
-        up, down = _reach([values for _, _, values in pieces])
+        up, down = _reach([values for _, _, values in pieces], row is rows[0])
         baseline = _snap(bottom + up)
         pulses.append(baseline)
         for lead, begin, values in pieces:
             x = MARGIN_MM + PULSE_MM + _first(begin, signal.shape[1]) * MM_PER_SECOND / fs
-            traces.append(Trace(lead, round(x, 3), baseline, _path(values)))
+            lines.append(Line(lead, round(x, 3), baseline, MM_PER_SECOND / fs, values))
         bottom = baseline + down
+    lowest = max((line.lowest for line in lines), default=bottom)
+    bottom = max(bottom, min(lowest + 2, baseline + MOST_AT_EDGE))
+    traces = [
+        Trace(line.lead, line.x, line.y, _path(line.values), _place(line, lines)) for line in lines
+    ]
     return Strip(
         width=_snap(2 * MARGIN_MM + PULSE_MM + width_of_time),
         height=_snap(bottom + MARGIN_MM),
@@ -160,6 +213,23 @@ def _prepare(recording: Recording) -> tuple[Array, float, list[str]]:
     return volts, fs, notes
 
 
+def _place(line: Line, lines: list[Line]) -> tuple[float, float]:
+    """Find a place for a lead's name where no line runs through it, near the lead's beginning.
+
+    That is above the line; below it, or further to the right, where a wave stands at the very
+    beginning. Where all room is taken, the name stays at its usual place, under the line.
+    """
+    width = 0.8 * LABEL_MM * len(line.lead)
+    for shift in LABEL_SHIFTS:
+        for above in LABEL_PLACES:
+            left, foot = line.x + shift, line.y - above
+            top = foot - LABEL_MM
+            box = (left - 0.6, left + width, top - 0.5, foot + 0.5)
+            if top > MARGIN_MM / 2 and not any(other.meets(*box) for other in lines):
+                return left, foot
+    return line.x + LABEL_SHIFTS[0], line.y - LABEL_PLACES[0]
+
+
 def _first(share: float, length: int) -> int:
     return round(share * length)
 
@@ -168,11 +238,14 @@ def _cut(values: Array, begin: float, end: float) -> Array:
     return values[_first(begin, len(values)) : _first(end, len(values))]
 
 
-def _reach(pieces: list[Array]) -> tuple[float, float]:
-    """Choose the room above and below a row's baseline in mm: never cramped, never wasted."""
+def _reach(pieces: list[Array], first: bool) -> tuple[float, float]:
+    """Choose the room above and below a row's baseline in mm: never cramped, never wasted.
+
+    Between two rows tall waves may cross, as on any recorder; those of the first have their room.
+    """
     highest = max((float(values.max(initial=0)) for values in pieces), default=0.0)
     lowest = min((float(values.min(initial=0)) for values in pieces), default=0.0)
-    up = float(np.clip(highest * MM_PER_MILLIVOLT + 2, 13, 30))
+    up = float(np.clip(highest * MM_PER_MILLIVOLT + 2, 13, MOST_AT_EDGE if first else 30))
     down = float(np.clip(-lowest * MM_PER_MILLIVOLT + 2, 7, 25))
     return up, down
 

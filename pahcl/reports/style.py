@@ -11,9 +11,9 @@ import functools
 import io
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib.style as mpl_style
 from cycler import cycler
@@ -31,6 +31,9 @@ FAINT = "#b4bac2"
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a6a53")
 
 POSITIVE, NEGATIVE = PALETTE[1], PALETTE[0]
+
+CHANCE: Mapping[str, Any] = {"color": FAINT, "linewidth": 1, "linestyle": (0, (3, 3))}
+"""How the line of chance is drawn."""
 
 FULL_WIDTH = 11.0
 """Width of a figure over the whole page, in inches."""

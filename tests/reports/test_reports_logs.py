@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from fake_runs import write_log
 
+from pahcl.reports.curves import learning_curves
 from pahcl.reports.logs import read_log
 
 
@@ -93,3 +94,13 @@ def test_damaged_logs_are_passed_over(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "metrics.csv").write_text(text)
     assert read_log(tmp_path) is None
+
+
+def test_the_best_epoch_is_named_above_the_curve(tmp_path: Path) -> None:
+    write_log(tmp_path / "logs/version_0/metrics.csv", "auroc", range(6))
+    log = read_log(tmp_path)
+    assert log is not None
+    figure = learning_curves(log, "auroc")
+    best = log.best_epoch("auroc")
+    assert figure.axes[1].get_title(loc="right").startswith(f"best: epoch {best}, ")
+    assert not figure.axes[1].texts

@@ -105,6 +105,36 @@ def test_missing_samples_are_bridged_and_counted() -> None:
     assert np.isfinite(millimetres(traces_of(strip, "II")[-1])).all()
 
 
+def points(strip: Strip, trace: Trace) -> tuple[np.ndarray, np.ndarray]:
+    """Give a drawn line in mm of the sheet, with points between its samples."""
+    heights = millimetres(trace)
+    x = trace.x + np.arange(len(heights)) * strip.mm_per_sample
+    fine = np.linspace(x[0], x[-1], 40 * len(x))
+    return fine, trace.y - np.interp(fine, x, heights)
+
+
+@pytest.mark.parametrize("record", range(8))
+@pytest.mark.parametrize("begin", [0, 30, 55])
+def test_no_line_runs_through_the_name_of_a_lead(record: int, begin: int) -> None:
+    strip = lay_out(recording(1.8 * signal_of(record, 100.0, 11.0)[:, begin : begin + 1000]))
+    for named in strip.traces:
+        left, foot = named.label
+        assert 0 < left - named.x < 10
+        for trace in strip.traces:
+            x, y = points(strip, trace)
+            inside = (x > left) & (x < left + 2.2 * len(named.lead))
+            assert not (inside & (y > foot - 2.5) & (y < foot)).any(), (named.lead, trace.lead)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_tall_waves_stay_on_the_sheet(sign: int) -> None:
+    strip = lay_out(recording(sign * 5 * signal_of(1, 100.0)))
+    for trace in strip.traces:
+        heights = trace.y - millimetres(trace)
+        assert heights.max() < strip.height
+        assert heights.min() > 0 or trace.lead not in ("I", "aVR", "V1", "V4")
+
+
 def test_a_unit_that_is_no_voltage_is_refused() -> None:
     with pytest.raises(SpecError):
         lay_out(recording(signal_of(9, 100.0), unit="bpm"))
