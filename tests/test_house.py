@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ FLOORS = {
 KNOW_DATA_SETS = {"data_modules", "pahcl.cli", "pahcl.commands"}
 """Rooms that may import data modules; all others are given one, or read its store."""
 TRAINER_WORLD = {"lightning", "wandb", "omegaconf", "jsonargparse"}
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
 FILES = sorted([*(ROOT / "pahcl").rglob("*.py"), *(ROOT / "data_modules").rglob("*.py")])
 
 
@@ -55,6 +57,27 @@ def test_imports_go_down_the_floors(path: Path) -> None:
             assert room != "data_modules" or other != "pahcl.modules", f"{module} imports {target}"
         if FLOORS[room] <= 4:
             assert target.split(".")[0] not in TRAINER_WORLD, f"{module} imports {target}"
+
+
+DEPENDENCY = re.compile(r'^  "([A-Za-z0-9-]+)[^"]*", +# (.+)$', re.MULTILINE)
+IMPORTED_AS = {"pyyaml": "yaml", "scikit-learn": "sklearn"}
+
+
+def test_dependencies_are_imported_or_say_why_not() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    text = text.split("\ndependencies = [\n")[1].split("\n]\n")[0]
+    reasons = dict(DEPENDENCY.findall(text))
+    assert len(reasons) == text.count(">="), "a dependency stands without its reason"
+    used = {target.split(".")[0] for path in FILES for target in imports(path)}
+    tested = {target.split(".")[0] for path in TESTS for target in imports(path)}
+    for name, reason in reasons.items():
+        module = IMPORTED_AS.get(name, name)
+        if reason.startswith("not imported yet"):
+            assert module not in used, f"{name} is imported now: say what for"
+        elif reason.startswith("the tests"):
+            assert module in tested - used, f"{name} is imported now: say what for"
+        elif not reason.startswith("Lightning's logger"):
+            assert module in used, f"{name}: nothing imports it"
 
 
 def find_cycle(arrows: dict[str, set[str]]) -> list[str]:
