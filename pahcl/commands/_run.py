@@ -16,25 +16,16 @@ from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 
 from pahcl.errors import UsageError
 from pahcl.evaluation.run import RunFolder
+from pahcl.evaluation.settings import NOT_DATA, NOT_EXPERIMENT, dotted_keys
 from pahcl.files import sha256_file, write_json
 
 NAME_FROM_PARENT = "PAHCL_RUN_NAME"
 """Environment variable that tells the processes of one DDP run their common name."""
 
-MAY_DIFFER = (
-    "run",
-    "trainer",
-    "ckpt_path",
-    "config",
-    "verbose",
-    "weights_only",
-    "return_predictions",
-)
+MAY_DIFFER = (*NOT_EXPERIMENT, "trainer")
 """Top-level keys that a resumed run may change; `trainer` too, to go on for more epochs."""
 
-WHERE_AND_HOW = frozenset(
-    f"data.init_args.{key}" for key in ("root", "num_workers", "prepare_workers", "predict_split")
-)
+WHERE_AND_HOW = frozenset((*NOT_DATA, "data.init_args.root"))
 """Keys that say where the data lie and how they are read, but not what a number means."""
 
 FINISHED = "finished.json"
@@ -95,22 +86,14 @@ def choose_name(name: str | None) -> str:
     return chosen
 
 
-def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Write a nested mapping as one of dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, dict) and value:
-            flat.update(flatten(value, f"{name}."))
-        else:
-            flat[name] = value
-    return flat
-
-
 def changed_keys(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """List what differs between two resolved configs, but for what a resumed run may change."""
     old, new = (
-        flatten({key: value for key, value in config.items() if key not in MAY_DIFFER})
+        {
+            name: value
+            for name, value in dotted_keys(config)
+            if name.split(".")[0] not in MAY_DIFFER and not (isinstance(value, dict) and value)
+        }
         for config in (before, now)
     )
     return [
