@@ -31,6 +31,7 @@ class TestedRun(Configured):
     task: Task
     predictions: pd.DataFrame = field(repr=False)
     receipt: dict[str, Any] = field(repr=False)
+    start: str = ""
 
     @property
     def simulated(self) -> bool:
@@ -219,6 +220,7 @@ def _group_key(run: TestedRun, group_by: Sequence[str]) -> str:
         facts["path"] = str(run.folder.path.resolve())
     else:
         start = lookup(run.receipt, "pretrained.recipe")
+        facts["start"] = run.start
         facts["experiment"] = run.folder.experiment
         facts["config"] = without_seed(run.config, str(start) if start else None)
         # The same config on another corpus is another question.

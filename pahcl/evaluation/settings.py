@@ -37,9 +37,11 @@ class Configured:
 
     Attributes:
         config: The config; empty where a run has none, and then nothing is known.
+        start: A name for the start of the encoder, where whoever made the run has one.
     """
 
     config: dict[str, Any]
+    start: str = ""
 
     def setting(self, dotted: str) -> object:
         """Read a config value by its dotted key; None where it is not set."""
@@ -74,6 +76,8 @@ class Configured:
     @property
     def initialisation(self) -> str:
         """Name the start of the encoder: `scratch`, a run as experiment and name, or a file."""
+        if self.start:
+            return self.start
         if self.pretrained is None:
             return SCRATCH if self.config else ""
         parts = Path(self.pretrained).parts

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pahcl.errors import PahclError, UsageError
 from pahcl.evaluation.compare import Comparison, paired_comparison
@@ -57,6 +58,8 @@ def summarize(
     samples: int = 1000,
     seed: int = 0,
     level: float = 0.95,
+    starts: Mapping[Path, str] | None = None,
+    against: Sequence[str] = (SCRATCH,),
 ) -> Summary:
     """Group runs, score the groups and compare them.
 
@@ -66,19 +69,21 @@ def summarize(
         group_by: Config keys (`data.init_args.fraction`) or `experiment` that tell groups apart;
             nothing means every key but the seeds.
         compare: Two groups by name, or by a run in them; None compares, within the same data, task
-            and fraction, every group with the one from scratch, or each with each.
+            and fraction, every group with those of `against`, or each with each.
         samples: Number of resamples.
         seed: Seed of the resamples.
         level: Nominal coverage of the intervals.
+        starts: Names for the starts of runs, by their folders; runs of two names are two groups.
+        against: Initialisations with which the other groups are compared, in this order.
 
     Raises:
         UsageError: An unknown metric or group, or runs of one group with different test records.
     """
-    tested, unfinished = _load(runs)
+    tested, unfinished = _load(runs, starts or {})
     wanted = _choose_metrics(tested, metrics)
     settings = (samples, seed, level)
     groups = group_runs(tested, wanted, group_by, settings)
-    comparisons, notes = _compare(groups, compare, metrics, settings)
+    comparisons, notes = _compare(groups, compare, metrics, settings, against)
     told = (*_simulated(groups), *notes)
     return Summary(groups, comparisons, unfinished, told, wanted, samples, level, seed)
 
@@ -96,7 +101,7 @@ def _simulated(groups: Sequence[Group]) -> Iterator[str]:
 
 
 def _load(
-    runs: Sequence[RunFolder],
+    runs: Sequence[RunFolder], starts: Mapping[Path, str]
 ) -> tuple[list[TestedRun], tuple[tuple[RunFolder, str], ...]]:
     """Read the evidence of runs; what cannot be read gets a reason."""
     tested, unfinished = [], []
@@ -118,6 +123,7 @@ def _load(
                     folder.load_task(),
                     folder.load_predictions(),
                     folder.load_receipt(),
+                    starts.get(folder.path, ""),
                 )
             )
         except PahclError as error:
@@ -145,13 +151,14 @@ def _compare(
     asked: Sequence[str] | None,
     metrics: Sequence[str] | None,
     settings: tuple[int, int, float],
+    against: Sequence[str],
 ) -> tuple[Compared, list[str]]:
     """Compare the pairs that were asked for, or all that answer the same question.
 
     What was asked for is compared whole; a pair that nobody named, over the seeds that both have.
     """
     if asked is None:
-        pairs, notes = _pairs(groups)
+        pairs, notes = _pairs(groups, against)
     elif len(asked) == 2:
         a, b = (find_group(groups, name) for name in asked)
         pairs, notes = [(a, b)], []
@@ -191,8 +198,10 @@ def _about_seeds(a: Group, b: Group) -> str:
     return f"{a.name} and {b.name} were not compared: they have no seed in common."
 
 
-def _pairs(groups: Sequence[Group]) -> tuple[list[tuple[Group, Group]], list[str]]:
-    """Pair the groups that answer the same question: each with scratch, or each with each.
+def _pairs(
+    groups: Sequence[Group], against: Sequence[str]
+) -> tuple[list[tuple[Group, Group]], list[str]]:
+    """Pair the groups that answer the same question: each with some starts, or each with each.
 
     Returns:
         The pairs, and which groups of the same data, task and fraction could not be paired.
@@ -206,10 +215,12 @@ def _pairs(groups: Sequence[Group]) -> tuple[list[tuple[Group, Group]], list[str
             cell.append(group)
     pairs = []
     for cell in cells:
-        scratch = [group for group in cell if group.initialisation == SCRATCH]
-        if len(scratch) == 1:
-            pairs += [(group, scratch[0]) for group in cell if group is not scratch[0]]
-        else:
+        named = [[group for group in cell if group.initialisation == name] for name in against]
+        bases = [found[0] for found in named if len(found) == 1]
+        for i, base in enumerate(bases):
+            done = bases[: i + 1]
+            pairs += [(group, base) for group in cell if all(group is not one for one in done)]
+        if not bases:
             pairs += list(itertools.combinations(cell, 2))
     notes = []
     for one, other in itertools.combinations(cells, 2):
