@@ -78,7 +78,10 @@ def run_verb(verb: str, arguments: list[str]) -> int:
     command = importlib.import_module(f"pahcl.commands.{verb}")
     parser = argparse.ArgumentParser(prog=f"pahcl {verb}", description=command.__doc__)
     command.configure(parser)
-    return int(command.run(parser.parse_args(arguments)))
+    # argparse by itself gives nobody the words after `--` where options stand before it.
+    hands_on = getattr(command, "HANDS_WORDS_ON", False)
+    read = parser.parse_intermixed_args if hands_on else parser.parse_args
+    return int(command.run(read(arguments)))
 
 
 def speak() -> None:

@@ -16,7 +16,6 @@ import re
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
@@ -25,6 +24,7 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
+from pahcl.commands._common import read_yaml, shortened
 from pahcl.commands._run import Run
 from pahcl.errors import UsageError
 
@@ -37,8 +37,6 @@ ENVIRONMENT = re.compile(r"\$\{oc\.env:\s*(\w+)\s*\}")
 ANY = inspect.Parameter.empty
 TYPES = {"data": LightningDataModule, "model": LightningModule, "trainer": Trainer, "run": Run}
 """Top-level keys that hold more than a plain value."""
-
-LONGEST = 240
 
 
 class Layer(NamedTuple):
@@ -87,37 +85,18 @@ def read_config(name: str) -> dict[str, Any]:
     Raises:
         UsageError: It cannot be read, or holds no keys.
     """
-    path = Path(name)
-    if not name or not path.is_file():
-        what = f"{name} is a folder" if name and path.is_dir() else f"There is no file {name!r}"
-        raise UsageError(f"{what}: --config takes a YAML file, such as those in configs/.")
-    try:
-        text = path.read_text(encoding="utf-8")
-        # jsonargparse reads 1e-4 as a number, and `key:` alone as a text.
-        found = get_loader("yaml")(text)
-        found = yaml.safe_load(text) if isinstance(found, str) else found
-    except UnicodeDecodeError as error:
-        raise UsageError(
-            f"{name} is not UTF-8 (byte {error.start}): save it as UTF-8 text."
-        ) from error
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f", line {mark.line + 1}" if mark else ""
-        raise UsageError(f"{name}{line}: this is no YAML ({error.problem}).") from error
-    except yaml.YAMLError as error:
-        raise UsageError(f"{name} is no YAML text ({error}).") from error
-    if not isinstance(found, dict) or not found:
-        what = "is empty" if not found else f"holds no keys ({shortened(found)})"
-        raise UsageError(
-            f"{name} {what}: a config is a mapping of keys such as `data`, `model` and `trainer`."
-        )
+    found = read_yaml(
+        name,
+        "--config takes a YAML file, such as those in configs/",
+        "a config is a mapping of keys such as `data`, `model` and `trainer`",
+    )
     for key in ("data", "model"):
         if key in found and not found[key]:
             raise UsageError(
                 f"`{key}` in {name} is empty: give it a `class_path` and `init_args`, or remove "
                 f"the key. {known_classes(TYPES[key])}"
             )
-    return {str(key): value for key, value in found.items()}
+    return found
 
 
 def explain(
@@ -356,12 +335,6 @@ def advice(verb: str, prefix: str = "", owner: type | None = None) -> str:
     if owner is not None and prefix == f"{root}.init_args.":
         return f"`pahcl {verb} --{root}.help {owner.__name__}` lists them."
     return f"`pahcl {verb} ... --print_config` shows every key."
-
-
-def shortened(value: Any) -> str:
-    """Write a value or a text on one line, without its end where it is long."""
-    text = " ".join((value if isinstance(value, str) else repr(value)).split()).rstrip(".")
-    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
 
 
 def innermost(error: BaseException) -> str:

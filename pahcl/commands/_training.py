@@ -27,8 +27,8 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf.errors import OmegaConfBaseException
 
-from pahcl.commands._common import modules_in
-from pahcl.commands._config_errors import explain, innermost, layers_of, shortened
+from pahcl.commands._common import modules_in, shortened
+from pahcl.commands._config_errors import explain, innermost, layers_of
 from pahcl.commands._loggers import build_loggers, finish
 from pahcl.commands._run import (
     Run,

@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pahcl.commands._common import find_data_module, write_json
+from pahcl.commands._common import find_data_module, parse_shard, write_json
 from pahcl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -88,27 +88,6 @@ def run(arguments: argparse.Namespace) -> int:
     _show(console, manifest, facts)
     write_json(arguments.json, facts)
     return 0
-
-
-def parse_shard(text: str | None) -> tuple[int, int] | None:
-    """Read `i/n`.
-
-    Raises:
-        UsageError: It is not `i/n` with i from 0 to n - 1.
-    """
-    if text is None:
-        return None
-    first, _, count = text.partition("/")
-    if not (first.isascii() and first.isdigit() and count.isascii() and count.isdigit()):
-        raise UsageError(f"`--shard` is `i/n`, for example 0/4, got {text!r}.")
-    if int(count) < 1:
-        raise UsageError(f"`--shard {text}`: there must be at least one share, for example 0/4.")
-    if int(first) >= int(count):
-        raise UsageError(
-            f"`--shard {text}`: i counts from 0 to n - 1, so that the last of {count} shares is "
-            f"{int(count) - 1}/{count}."
-        )
-    return int(first), int(count)
 
 
 def summarise(out: Path, manifest: Manifest) -> dict[str, Any]:

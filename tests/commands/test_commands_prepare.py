@@ -12,6 +12,7 @@ import pytest
 
 from pahcl.cli import main
 from pahcl.commands import prepare as command
+from pahcl.commands._common import parse_shard
 from pahcl.errors import RecordError, UsageError
 from pahcl.signals import Recording
 from pahcl.store import Index, Rejection, SignalStore, write_store
@@ -161,7 +162,7 @@ def test_shares_are_written_apart_and_merged(tmp_path, capsys):
 @pytest.mark.parametrize("text", ["2/2", "0/0", "1", "a/b", "-1/2", "1/2/3", "1/"])
 def test_a_share_that_cannot_be_is_refused(text, tmp_path, capsys):
     with pytest.raises(UsageError, match="--shard"):
-        command.parse_shard(text)
+        parse_shard(text)
     line = ["prepare", "fake", "--out", str(tmp_path / "store"), f"--shard={text}"]
     assert main(line) == 2
     assert "--shard" in capsys.readouterr().err
@@ -169,7 +170,7 @@ def test_a_share_that_cannot_be_is_refused(text, tmp_path, capsys):
 
 def test_no_share_at_all_is_refused_in_words_that_make_sense():
     with pytest.raises(UsageError, match=r"`--shard 0/0`: there must be at least one share"):
-        command.parse_shard("0/0")
+        parse_shard("0/0")
 
 
 @pytest.mark.usefixtures("fake")
