@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Literal, Self
 
 import torch
@@ -130,6 +130,10 @@ class Attack(ABC):
     def with_epsilon(self, value: float) -> Self:
         """Give the same attack with another epsilon."""
         return replace(self, epsilon=value)
+
+    def with_settings_of(self, other: Attack) -> Self:
+        """Give the same search with another attack's budget, loss, aim and constraints."""
+        return replace(self, **{one.name: getattr(other, one.name) for one in fields(Attack)})
 
     def __call__(
         self,

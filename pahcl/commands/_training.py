@@ -50,9 +50,20 @@ from pahcl.modules.checkpoint import read_checkpoint
 log = logging.getLogger(__name__)
 
 
+NAMED_IN_CONFIGS = (
+    "data_modules",
+    "pahcl.modules",
+    "pahcl.encoders",
+    "pahcl.transfer",
+    "pahcl.attacks",
+    "pahcl.objectives",
+)
+"""Packages whose classes a config may name without their module."""
+
+
 def make_class_names_short() -> None:
     """Import what configs name, so that they may write the class name alone."""
-    for package in ("data_modules", "pahcl.modules", "pahcl.encoders", "pahcl.transfer"):
+    for package in NAMED_IN_CONFIGS:
         for name in modules_in(package):
             importlib.import_module(f"{package}.{name}")
 

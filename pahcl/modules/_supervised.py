@@ -14,7 +14,7 @@ from pahcl.encoders.base import Encoder
 from pahcl.encoders.heads import Head, LinearHead
 from pahcl.encoders.pooling import MaskedMeanPool, Pooling
 from pahcl.errors import SpecError, UsageError
-from pahcl.evaluation.metrics import evaluate
+from pahcl.evaluation.metrics import Metrics, evaluate
 from pahcl.evaluation.predictions import DEFAULT_THRESHOLD, predictions_table
 from pahcl.evaluation.thresholds import Criterion, choose_thresholds
 from pahcl.files import plain
@@ -141,6 +141,10 @@ class Supervised(LightningModule):
         """Name the number by which checkpoints are chosen: the primary metric where it can be."""
         return MONITOR
 
+    def rank_of(self, metrics: Metrics, loss: float) -> float:
+        """Give the number by which a validation is compared with others, as `Choice` does."""
+        return self._choice.value(self.known()[0], metrics, loss)
+
     def encode(self, signal: Tensor, mask: Tensor | None) -> Tensor:
         """Compute the features `[B, D, T]`."""
         features: Tensor = self.encoder(signal, mask)
@@ -216,8 +220,7 @@ class Supervised(LightningModule):
         several = self.trainer.world_size > 1
         self.log_dict(shared, sync_dist=several)
         if split == "val" and not trying:
-            chosen_by = self._choice.value(task, metrics, loss)
-            self.log(MONITOR, chosen_by, logger=False, sync_dist=several)
+            self.log(MONITOR, self.rank_of(metrics, loss), logger=False, sync_dist=several)
         if not trying:
             self.predictions = table
 
@@ -275,11 +278,16 @@ class Supervised(LightningModule):
         if saved.pooling is not None and saved.head is not None and saved.task is not None:
             parts["pooling"] = saved.build(saved.pooling, Pooling)  # type: ignore[type-abstract]
             parts["head"] = saved.build(saved.head, Head)  # type: ignore[type-abstract]
-        model = cls(**parts)
+        model = cls(**parts, **cls.init_args_of(saved))
         if saved.task is not None:
             model.adopt(saved.task, saved.spec, saved.label_statistics)
         model.origin = saved.origin
         return model
+
+    @classmethod
+    def init_args_of(cls, saved: SavedModel) -> dict[str, Any]:
+        """Give the arguments beside the network that the checkpoint's weights need."""
+        return {}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what makes the model again."""

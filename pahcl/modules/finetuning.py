@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import warnings
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from lightning.pytorch.cli import OptimizerCallable
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import CosineAnnealingLR, ReduceLROnPlateau
 
@@ -19,6 +19,7 @@ from pahcl.encoders.pooling import Pooling
 from pahcl.errors import UsageError
 from pahcl.evaluation.thresholds import Criterion
 from pahcl.modules._averages import global_mean
+from pahcl.modules._cost import Cost, Tally
 from pahcl.modules._supervised import Supervised
 from pahcl.modules._watch import LossWatch
 from pahcl.modules.checkpoint import (
@@ -63,7 +64,11 @@ class Finetuning(Supervised):
 
     Attributes:
         load_report: What came from `pretrained`.
+        cost: The account of passes and time, for checkpoint and receipt.
     """
+
+    objects: ClassVar[tuple[str, ...]] = ("encoder", "pooling", "head", "strategy", "optimizer")
+    """Arguments that are no hyper-parameters: checkpoints describe the objects themselves."""
 
     def __init__(
         self,
@@ -84,9 +89,7 @@ class Finetuning(Supervised):
         super().__init__(
             encoder, pooling, head, class_weights, regression_loss, threshold_criterion
         )
-        # Checkpoints describe the objects themselves; hyper-parameters stay plain.
-        objects = ["encoder", "pooling", "head", "strategy", "optimizer"]
-        self.save_hyperparameters(ignore=objects)
+        self.save_hyperparameters(ignore=list(self.objects))
         if not lr > 0:
             raise UsageError(f"lr must be positive, got {lr}.")
         self.strategy = strategy or Full()
@@ -94,7 +97,7 @@ class Finetuning(Supervised):
         self.lr, self.weight_decay = lr, weight_decay
         self.make_optimizer, self.scheduler = optimizer, scheduler
         self.load_report: LoadReport | None = None
-        self.loss_watch = LossWatch()
+        self.loss_watch, self.cost = LossWatch(), Cost()
 
     def setup(self, stage: str) -> None:
         """Fit the model to the trainer's data module; load what is to be carried over."""
@@ -150,6 +153,23 @@ class Finetuning(Supervised):
         """Compute the loss of one batch, averaged over the labels of all processes."""
         sums, weights = self.losses(self(batch["signal"], batch.get("mask")), batch["target"])
         objective, value = global_mean(sums, weights)
+        self.count(self.tally, forward=1, backward=1)
+        self.report_step(batch, value, sums)
+        return objective
+
+    @property
+    def tally(self) -> Tally:
+        """Give the account on which the present epoch's steps are booked."""
+        return self.cost.clean
+
+    def count(self, tally: Tally, forward: int, backward: int) -> None:
+        """Book a step and its passes."""
+        tally.steps += 1
+        tally.forward += forward
+        tally.backward += backward
+
+    def report_step(self, batch: dict[str, Any], value: Tensor, sums: Tensor) -> None:
+        """Log a step's loss, equal on all processes, and watch over it; `sums` is `[B]`."""
         place = f"epoch {self.current_epoch}, step {self.global_step}"
         self.loss_watch.add(value, sums, batch["record_id"], place)
         size = len(batch["record_id"])
@@ -160,7 +180,10 @@ class Finetuning(Supervised):
         self.log("train/loss_step", value, on_step=True, prog_bar=True, batch_size=size)
         rate = self.trainer.optimizers[0].param_groups[-1]["lr"]
         self.log("train/lr", rate, on_step=True, batch_size=size)
-        return objective
+
+    def on_train_batch_start(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Start the clock."""
+        self.cost.start(self.tally)
 
     def on_train_batch_end(self, outputs: Any, batch: dict[str, Any], batch_idx: int) -> None:
         """Look at the losses where the loggers do."""
@@ -171,15 +194,31 @@ class Finetuning(Supervised):
     def on_validation_start(self) -> None:
         """Look at the losses before a checkpoint may be kept."""
         self.loss_watch.check()
+        self.cost.stop(self.device)
         super().on_validation_start()
 
     def on_train_epoch_end(self) -> None:
         """Look at the losses before a checkpoint may be kept."""
         self.loss_watch.check()
+        self.cost.stop(self.device)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what makes the model again, and what it has cost."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["cost"] = self.cost.to_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take over the account, once the checkpoint is found to be of this model."""
+        super().on_load_checkpoint(checkpoint)
+        self.cost = Cost.from_dict(checkpoint["cost"])
+
+    def learned_beside(self) -> list[nn.Module]:
+        """List what is learned beside the encoder."""
+        return [self.pooling, self.head]
 
     def configure_optimizers(self) -> Any:
         """Make the optimiser from the strategy's groups, and the scheduler if there is one."""
-        groups = self.strategy.parameter_groups(self.encoder, [self.pooling, self.head], self.lr)
+        groups = self.strategy.parameter_groups(self.encoder, self.learned_beside(), self.lr)
         if self.make_optimizer is not None:
             optimizer = self.make_optimizer(groups)
         else:

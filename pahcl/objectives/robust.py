@@ -10,12 +10,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pahcl.attacks.losses import Loss
 from pahcl.errors import UsageError
+from pahcl.objectives.supervised import probabilities
 from pahcl.task import UNLABELLED_CLASS, Kind
 
 Terms = tuple[Tensor, Tensor]
@@ -58,15 +61,22 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class RobustObjective(ABC):
-    """Weigh what a network does on clean and on attacked signals."""
+    """Weigh what a network does on clean and on attacked signals.
+
+    Attributes:
+        raises: What the attack is to raise: the loss on the `labels`, or the divergence from the
+            network's own `outputs` on the clean signals.
+    """
+
+    raises: ClassVar[Literal["labels", "outputs"]] = "labels"
 
     @abstractmethod
-    def parts(self, views: Views, weight: float) -> Iterator[Part]:
+    def parts(self, views: Views, scale: float) -> Iterator[Part]:
         """Give the summands one by one.
 
         Args:
             views: What they are made of.
-            weight: Between 0 and 1: how much of the attacked signals' share counts by now.
+            scale: Between 0 and 1: how much of the attacked signals' weight counts by now.
         """
 
 
@@ -74,13 +84,24 @@ class RobustObjective(ABC):
 class Mixed(RobustObjective):
     """Average the losses on clean and on attacked signals.
 
-    The weight that a schedule leads to is the attacked signals' share: 0.5 gives
-    (clean + adversarial) / 2 as in Eriksson et al. (CinC 2024), 1 adversarial training as in Madry
-    et al. (ICLR 2018), which leaves the clean pass out.
+    Args:
+        weight: Share of the attacked signals: 0.5 gives (clean + adversarial) / 2 as in Eriksson et
+            al. (CinC 2024), 1 adversarial training as in Madry et al. (ICLR 2018), which leaves the
+            clean pass out.
+
+    Raises:
+        UsageError: The weight is no share.
     """
 
-    def parts(self, views: Views, weight: float) -> Iterator[Part]:
+    weight: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 < self.weight <= 1:
+            raise UsageError(f"Mixed: `weight` must be above 0 and at most 1, got {self.weight}.")
+
+    def parts(self, views: Views, scale: float) -> Iterator[Part]:
         """Give the clean part, then the adversarial one."""
+        weight = self.weight * scale
         for name, share, outputs in (
             ("clean", 1 - weight, views.clean),
             ("adversarial", weight, views.adversarial),
@@ -99,18 +120,20 @@ class TRADES(RobustObjective):
     the memory of two.
 
     Args:
-        beta: Weight of the divergence, times the scheduled weight.
+        beta: Weight of the divergence, times the schedule.
     """
+
+    raises: ClassVar[Literal["labels", "outputs"]] = "outputs"
 
     beta: float = 6.0
 
-    def parts(self, views: Views, weight: float) -> Iterator[Part]:
+    def parts(self, views: Views, scale: float) -> Iterator[Part]:
         """Give the one summand."""
         clean, attacked = views.clean(), views.adversarial()
         sums, weights = views.losses(clean)
         moved = labelled_divergence(views, clean, attacked)
         shares = {"clean": sums, "divergence": moved}
-        yield Part(sums + self.beta * weight * moved, weights, shares)
+        yield Part(sums + self.beta * scale * moved, weights, shares)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,12 +145,12 @@ class MART(RobustObjective):
     the weight is each label's own: our extension to several labels. Takes the memory of two passes.
 
     Args:
-        beta: Weight of the divergence, times the scheduled weight.
+        beta: Weight of the divergence, times the schedule.
     """
 
     beta: float = 5.0
 
-    def parts(self, views: Views, weight: float) -> Iterator[Part]:
+    def parts(self, views: Views, scale: float) -> Iterator[Part]:
         """Give the one summand.
 
         Raises:
@@ -141,7 +164,7 @@ class MART(RobustObjective):
         truth = probability_of_truth(views.kind, clean, views.target)
         moved = labelled_divergence(views, clean, attacked, 1 - truth)
         shares = {"adversarial": sums, "divergence": moved}
-        yield Part(boosted + self.beta * weight * moved, weights, shares)
+        yield Part(boosted + self.beta * scale * moved, weights, shares)
 
 
 def divergence(kind: Kind, outputs: Tensor, other: Tensor) -> Tensor:
@@ -166,6 +189,24 @@ def divergence(kind: Kind, outputs: Tensor, other: Tensor) -> Tensor:
     there = outputs.sigmoid() * (F.logsigmoid(outputs) - F.logsigmoid(other))
     absent = (-outputs).sigmoid() * (F.logsigmoid(-outputs) - F.logsigmoid(-other))
     return there + absent
+
+
+def own_answer(kind: Kind, outputs: Tensor, target: Tensor) -> tuple[Tensor, Loss]:
+    """Make of clean outputs the target of an attack that is to raise the divergence from them.
+
+    Args:
+        kind: Of the task.
+        outputs: `[B, K]` for the clean signals.
+        target: `[B]` int64 or `[B, K]` float: says what is labelled.
+
+    Returns:
+        `[B, K]` float, NaN where nothing is labelled, and the loss which differs from the
+        divergence by a constant alone: from its mean over the labelled entries, or with classes
+        from itself.
+    """
+    known = labelled(kind, target)
+    losses: dict[Kind, Loss] = {"regression": "mse", "multiclass": "ce"}
+    return probabilities(kind, outputs).masked_fill(~known, float("nan")), losses.get(kind, "bce")
 
 
 def labelled(kind: Kind, target: Tensor) -> Tensor:

@@ -4,8 +4,17 @@ import pytest
 import torch
 from torch.distributions import Bernoulli, Categorical, kl_divergence
 
+from pahcl.attacks.losses import Criterion
 from pahcl.errors import UsageError
-from pahcl.objectives.robust import MART, TRADES, Mixed, Views, divergence
+from pahcl.objectives.robust import (
+    MART,
+    TRADES,
+    Mixed,
+    Views,
+    divergence,
+    labelled,
+    own_answer,
+)
 from pahcl.objectives.supervised import loss_terms
 
 NAN = float("nan")
@@ -60,8 +69,10 @@ def test_mixed_is_the_weighted_mean_of_two_losses(kind):
     for outputs in (clean, attacked):
         sums, weights = loss_terms(kind, outputs, TARGETS[kind])
         means.append((sums.sum() / weights.sum()).item())
-    assert total(Mixed(), given, 0.5).item() == pytest.approx(sum(means) / 2, rel=1e-6)
-    assert total(Mixed(), given, 0.2).item() == pytest.approx(0.8 * means[0] + 0.2 * means[1])
+    assert total(Mixed(), given, 1.0).item() == pytest.approx(sum(means) / 2, rel=1e-6)
+    assert total(Mixed(weight=0.4), given, 0.5).item() == pytest.approx(
+        0.8 * means[0] + 0.2 * means[1]
+    )
 
 
 def test_adversarial_training_alone_never_computes_the_clean_outputs():
@@ -71,9 +82,23 @@ def test_adversarial_training_alone_never_computes_the_clean_outputs():
         raise AssertionError
 
     only = Views(refuse, given.adversarial, given.losses, given.target, given.kind)
-    (part,) = Mixed().parts(only, 1.0)
+    (part,) = Mixed(weight=1.0).parts(only, 1.0)
     assert set(part.shares) == {"adversarial"}
     assert attacked.grad is None
+
+
+@pytest.mark.parametrize("kind", TARGETS)
+def test_an_attack_on_the_own_answer_raises_the_divergence(kind):
+    target = TARGETS[kind]
+    _, clean, attacked = views(kind, target)
+    answer, loss = own_answer(kind, clean.detach(), target)
+    criterion = Criterion(loss, answer)
+    known = labelled(kind, target)
+    moved = divergence(kind, clean, attacked).masked_fill(~known, 0.0)
+    expected = moved.sum(1) / known.sum(1).clamp(min=1)
+    risen = criterion(attacked) - criterion(clean)
+    assert torch.allclose(risen, expected, atol=1e-6)
+    assert criterion.labelled.tolist() == known.any(1).tolist()
 
 
 @pytest.mark.parametrize("kind", TARGETS)

@@ -1,0 +1,372 @@
+"""Adversarial pretraining: learn from signals that an attack has changed."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from functools import partial
+from typing import Any, ClassVar, Literal, cast
+
+import torch
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
+from lightning.pytorch.trainer.states import TrainerFn
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from pahcl.attacks.apgd import APGD
+from pahcl.attacks.base import Attack
+from pahcl.attacks.fgsm import FGSM
+from pahcl.attacks.losses import Loss
+from pahcl.attacks.oracle import held_still
+from pahcl.encoders.base import Encoder
+from pahcl.errors import UsageError
+from pahcl.evaluation.metrics import Metrics
+from pahcl.modules._averages import global_mean
+from pahcl.modules._cost import Tally
+from pahcl.modules._in_parts import InParts
+from pahcl.modules._saved import SavedModel
+from pahcl.modules.finetuning import Finetuning
+from pahcl.modules.guard import Guard, Verdict, Watchman
+from pahcl.objectives.robust import Mixed, RobustObjective, Views, own_answer
+from pahcl.objectives.schedules import Constant, Exponential, Schedule, progress
+
+KEEPS_LEADS = ("none", "zscore_record")
+"""Normalisations under which III = II - I still holds for a perturbation."""
+
+
+class AdversarialPretraining(Finetuning):
+    """Train an encoder and a head on clean and on attacked signals.
+
+    The method of Eriksson, Schön & Ribeiro (Computing in Cardiology 2024): some clean epochs, then
+    epochs on (clean + adversarial) / 2 with APGD, whose epsilon grows from epoch to epoch. The
+    attack sees the network in evaluation mode, both passes that are learned from in training mode.
+    The loss of each pass is differentiated at once, so that a step needs the memory of one pass
+    (objectives that compare both passes need that of two). What `Finetuning` offers holds here too.
+
+    Args:
+        encoder: The network.
+        attack: What changes the signals; its epsilon is the one at the end. None takes APGD with 10
+            steps. Where it names no loss, the task's own is raised.
+        objective: What is made of clean and attacked signals; None takes (clean + adversarial) / 2.
+        warmup_epochs: Epochs on clean signals alone.
+        epsilon_schedule: How epsilon grows over the epochs after the warm-up; None takes equal
+            ratios from 0.001 on, as published.
+        weight_schedule: How the weight of the attacked signals grows to that of the objective; None
+            keeps it.
+        consistent_leads: The perturbation keeps III = II - I and the augmented leads. Off, as
+            published, all leads are free.
+        separate_norm: Attacked signals have BatchNorm statistics, gains and offsets of their own
+            (AdvProp; Xie et al., CVPR 2020), which start as copies of the clean ones and are left
+            behind after training.
+        guard: Against catastrophic overfitting; None leaves it out.
+        choose: Which epoch `best.ckpt` holds: the `last`, as published, or the best one on clean
+            `validation` signals, which tends to be one before epsilon has grown.
+        kwargs: As `Finetuning`.
+
+    Raises:
+        UsageError: The settings contradict each other.
+    """
+
+    objects: ClassVar[tuple[str, ...]] = (
+        *Finetuning.objects,
+        *("attack", "objective", "epsilon_schedule", "weight_schedule", "guard"),
+    )
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        attack: Attack | None = None,
+        objective: RobustObjective | None = None,
+        warmup_epochs: int = 10,
+        epsilon_schedule: Schedule | None = None,
+        weight_schedule: Schedule | None = None,
+        consistent_leads: bool = False,
+        separate_norm: bool = False,
+        guard: Guard | None = Guard(),  # noqa: B008 (frozen)
+        choose: Literal["last", "validation"] = "last",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(encoder, **kwargs)
+        self.attack = replace(attack or APGD(steps=10), final_loss=False)
+        self.objective = objective or Mixed()
+        self.warmup_epochs = warmup_epochs
+        self.epsilon_schedule = epsilon_schedule or Exponential(start=1e-3)
+        self.weight_schedule = weight_schedule or Constant()
+        self.consistent_leads, self.choose = consistent_leads, choose
+        self.watchman = Watchman(guard)
+        self.adversarial_norm = nn.ModuleList()
+        if separate_norm:
+            self.adversarial_norm.extend(copy.deepcopy(norm) for norm in self._norms().values())
+        self._refuse_contradictions(separate_norm)
+
+    def _refuse_contradictions(self, separate_norm: bool) -> None:
+        if self.warmup_epochs < 0:
+            raise UsageError(f"warmup_epochs must be 0 or more, got {self.warmup_epochs}.")
+        self.epsilon_schedule(self.attack.epsilon, 1.0)  # which refuses an end that it cannot reach
+        if separate_norm and not self.adversarial_norm:
+            raise UsageError(
+                f"{type(self.encoder).__name__} has no BatchNorm: leave `separate_norm` off."
+            )
+        if self.objective.raises == "outputs":
+            name = type(self.objective).__name__
+            if self.attack.loss is not None:
+                raise UsageError(
+                    f"{name} attacks the network's own answer: leave `attack.loss` away."
+                )
+            if isinstance(self.attack, FGSM):
+                raise UsageError(
+                    f"{name} needs an attack that starts at random: at the clean signal the "
+                    "divergence has no gradient. Take FGSMRS or PGD."
+                )
+
+    def _norms(self) -> dict[str, nn.Module]:
+        """Name the BatchNorm layers of the network."""
+        return {
+            name: module
+            for name, module in self.named_modules()
+            if isinstance(module, _BatchNorm) and not name.startswith("adversarial_norm.")
+        }
+
+    def setup(self, stage: str) -> None:
+        """Fit the model to the data module; the attack learns the task's loss and the leads."""
+        super().setup(stage)
+        task, spec = self.known()
+        if task.kind == "regression" and self.objective.raises == "labels":
+            self.attack = replace(self.attack, loss="mse")
+        if self.consistent_leads:
+            if spec.normalisation not in KEEPS_LEADS:
+                raise UsageError(
+                    f"`consistent_leads` does not go with the normalisation "
+                    f"`{spec.normalisation}`, which scales each lead by itself; use one of "
+                    f"{', '.join(KEEPS_LEADS)} in data.init_args.normalisation."
+                )
+            self.attack = replace(self.attack, leads=spec.leads)
+
+    def on_fit_start(self) -> None:
+        """Refuse a training in which nothing would be attacked, or gradients would be lost."""
+        super().on_fit_start()
+        if not isinstance(self.trainer.strategy, SingleDeviceStrategy | DDPStrategy):
+            raise UsageError(
+                "Adversarial training differentiates in parts, which sharded strategies cannot "
+                "follow: set trainer.strategy to auto or ddp."
+            )
+        epochs = self.trainer.max_epochs
+        if epochs is None or epochs < 0:
+            raise UsageError("Schedules of adversarial training need trainer.max_epochs.")
+        if self.first_attacked >= epochs:
+            raise UsageError(
+                f"The warm-up takes all of the {epochs} epoch(s), so nothing would be attacked: "
+                f"raise trainer.max_epochs or lower model.init_args.warmup_epochs "
+                f"({self.warmup_epochs})."
+            )
+
+    @property
+    def first_attacked(self) -> int:
+        """Number the first epoch with attacks, from 0; a trial of some batches attacks at once."""
+        trial = bool(getattr(self.trainer, "fast_dev_run", False))
+        return 0 if trial else self.warmup_epochs
+
+    @property
+    def attacking(self) -> bool:
+        """Say whether the present epoch has attacks."""
+        return self.current_epoch >= self.first_attacked
+
+    @property
+    def tally(self) -> Tally:
+        """Give the account on which the present epoch's steps are booked."""
+        return self.cost.adversarial if self.attacking else self.cost.clean
+
+    def scheduled(self, schedule: Schedule, end: float) -> float:
+        """Give a scheduled number in the present epoch."""
+        first, epochs = self.first_attacked, self.trainer.max_epochs or 0
+        return schedule(end, progress(self.current_epoch - first, epochs - first))
+
+    def present_attack(self) -> Attack:
+        """Give the attack of the present epoch, at its epsilon."""
+        epsilon = self.scheduled(self.epsilon_schedule, self.attack.epsilon)
+        return self.watchman.attack(self.attack.with_epsilon(epsilon))
+
+    def adversarial_forward(self, signal: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Compute outputs `[B, K]` as attacked signals get them: through norms of their own."""
+        if not self.adversarial_norm:
+            outputs: Tensor = self(signal, mask)
+            return outputs
+        swapped = {
+            f"{name}.{part}": value
+            for name, norm in zip(self._norms(), self.adversarial_norm, strict=True)
+            for part, value in (*norm.named_parameters(), *norm.named_buffers())
+        }
+        return cast("Tensor", torch.func.functional_call(self, swapped, (signal, mask)))
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        """Compute the objective of one batch."""
+        if not self.attacking:
+            return super().training_step(batch, batch_idx) + self._idle()
+        if batch_idx == 0 and self.current_epoch == self.first_attacked:
+            self._copy_norms()
+        attack, scale = self.present_attack(), self.scheduled(self.weight_schedule, 1.0)
+        total = self.in_parts()
+        sums = batch["target"].new_zeros(len(batch["record_id"]), dtype=torch.float32)
+        values: dict[str, Tensor] = {}
+        for part in self.objective.parts(self._views(batch, attack), scale):
+            summand, value = global_mean(part.sums, part.weights)
+            total.add(summand)
+            sums = sums + part.sums.detach()
+            values["loss"] = values.get("loss", 0.0) + value
+            for name, share in part.shares.items():
+                values[name] = global_mean(share.detach(), part.weights)[1]
+        self.count(self.tally, forward=0, backward=0)
+        self.report_attack(batch, values, attack.epsilon, scale)
+        self.report_step(batch, values["loss"], sums)
+        return total.total()
+
+    def in_parts(self) -> InParts:
+        """Begin an objective that is differentiated part by part."""
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        learned = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        return InParts(learned, None if scaler is None else scaler.scale)
+
+    def _views(self, batch: dict[str, Any], attack: Attack) -> Views:
+        """Offer the outputs on clean and on attacked signals, and book what they take."""
+        signal, mask, target = batch["signal"], batch.get("mask"), batch["target"]
+        tally = self.tally
+
+        def clean() -> Tensor:
+            tally.forward, tally.backward = tally.forward + 1, tally.backward + 1
+            outputs: Tensor = self(signal, mask)
+            return outputs
+
+        def adversarial() -> Tensor:
+            aim, loss = self.aim(signal, mask, target)
+            found = replace(attack, loss=loss)(self.attacked(), signal, aim, mask)
+            asked = self.objective.raises == "outputs"
+            tally.forward += found.forward_calls + found.gradient_calls + 1 + asked
+            tally.backward += found.gradient_calls + 1
+            return self.adversarial_forward(found.signal, mask)
+
+        losses = partial(self.losses, target=target)
+        return Views(clean, adversarial, losses, target, self.known()[0].kind)
+
+    def attacked(self) -> nn.Module:
+        """Give the network as attacks see it."""
+        return AdversarialBranch(self) if self.adversarial_norm else self
+
+    def aim(
+        self, signal: Tensor, mask: Tensor | None, target: Tensor
+    ) -> tuple[Tensor, Loss | None]:
+        """Give what the attack is told, and the loss that it raises.
+
+        Returns:
+            The labels (those of a regression standardised), or the network's own answer.
+        """
+        task, _ = self.known()
+        if self.objective.raises == "outputs":
+            with held_still(self), torch.no_grad():
+                outputs = self(signal, mask)
+            return own_answer(task.kind, outputs, target)
+        if task.kind == "regression":
+            target = (target - self.target_mean) / self.target_std
+        return target, self.attack.loss
+
+    def report_attack(
+        self, batch: dict[str, Any], values: dict[str, Tensor], epsilon: float, scale: float
+    ) -> None:
+        """Log epsilon, scale of the weight and shares of the loss, the same on all processes."""
+        size = len(batch["record_id"])
+        several = self.trainer.world_size > 1
+        found = {f"train/{name}_loss": value for name, value in values.items() if name != "loss"}
+        found |= {
+            "train/epsilon": torch.tensor(epsilon, device=self.device),
+            "train/adversarial_scale": torch.tensor(scale, device=self.device),
+        }
+        self.log_dict(found, on_step=False, on_epoch=True, batch_size=size, sync_dist=several)
+
+    def _copy_norms(self) -> None:
+        """Let the norms of attacked signals begin as those of clean ones are by now."""
+        for own, norm in zip(self.adversarial_norm, self._norms().values(), strict=False):
+            own.load_state_dict(norm.state_dict())
+
+    def _idle(self) -> Tensor:
+        """Give a 0 that depends on the norms that wait: DDP asks for every gradient."""
+        total = torch.zeros((), device=self.device)
+        for parameter in self.adversarial_norm.parameters():
+            total = total + 0.0 * parameter.sum()
+        return total
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Keep the outputs of one batch; the guard looks at the first."""
+        super().validation_step(batch, batch_idx)
+        idle = self.trainer.sanity_checking or self.trainer.state.fn != TrainerFn.FITTING
+        if batch_idx or idle or not self.attacking or self.watchman.guard is None:
+            return
+        signal, mask = batch["signal"], batch.get("mask")
+        aim, loss = self.aim(signal, mask, batch["target"])
+        attack = replace(self.present_attack(), loss=loss)
+        self._heed(self.watchman.look(self.attacked(), attack, signal, aim, mask))
+
+    def _heed(self, verdict: Verdict | None) -> None:
+        """Log what the guard saw, and let it act."""
+        if verdict is None:
+            return
+        self.count(self.cost.guard, verdict.forward, verdict.backward)
+        found = {
+            "guard/attack_gain": verdict.gain,
+            "guard/reference_gain": verdict.reference_gain,
+            "guard/share": verdict.share,
+        }
+        self.log_dict(found, on_epoch=True, batch_size=1, sync_dist=self.trainer.world_size > 1)
+        self.watchman.act(verdict, self.current_epoch)
+
+    def rank_of(self, metrics: Metrics, loss: float) -> float:
+        """Give the number by which `best.ckpt` is chosen: with `last`, a later one is better."""
+        found = super().rank_of(metrics, loss)
+        if self.choose == "validation":
+            return found
+        return float(self.global_step if self.known()[0].mode == "max" else -self.global_step)
+
+    def on_train_epoch_end(self) -> None:
+        """Log what a step has cost so far."""
+        super().on_train_epoch_end()
+        found = {
+            "cost/forward_passes": self.tally.forward / max(self.tally.steps, 1),
+            "cost/backward_passes": self.tally.backward / max(self.tally.steps, 1),
+            "cost/wall_time_ratio": self.cost.wall_time_ratio,
+        }
+        known = {name: value for name, value in found.items() if value is not None}
+        self.log_dict(known, sync_dist=self.trainer.world_size > 1)
+
+    def learned_beside(self) -> list[nn.Module]:
+        """List what is learned beside the encoder."""
+        return [*super().learned_beside(), self.adversarial_norm]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what the guard decided."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["guard"] = self.watchman.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take over what the guard decided."""
+        super().on_load_checkpoint(checkpoint)
+        self.watchman.load_state_dict(checkpoint["guard"])
+
+    @classmethod
+    def init_args_of(cls, saved: SavedModel) -> dict[str, Any]:
+        """Give the arguments beside the network that the checkpoint's weights need."""
+        separate = any(name.startswith("adversarial_norm.") for name in saved.state)
+        return {"separate_norm": separate}
+
+
+class AdversarialBranch(nn.Module):
+    """The network as it treats attacked signals, for attacks.
+
+    Args:
+        network: Whose norms for attacked signals are used.
+    """
+
+    def __init__(self, network: AdversarialPretraining) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, signal: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Compute the outputs `[B, K]`."""
+        return self.network.adversarial_forward(signal, mask)
