@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if arguments.format == "text":
         console = Console()
-        _show(summary, Console(width=WIDE) if not console.is_terminal else console)
+        show(summary, Console(width=WIDE) if not console.is_terminal else console)
     else:
         sys.stdout.write(_text(summary, arguments.format, arguments.compare is not None))
     write_json(arguments.json, to_facts(summary))
@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if summary.groups and not damaged else 1
 
 
-def _show(summary: Summary, console: Console) -> None:
+def show(summary: Summary, console: Console) -> None:
     """Draw the tables on the screen."""
     from rich.table import Table
     from rich.text import Text
