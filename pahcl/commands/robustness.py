@@ -125,7 +125,7 @@ def _examine(
     from pahcl.commands._of_run import open_run
     from pahcl.evaluation.perturbed import FOLDER, Shelf
     from pahcl.evaluation.protocol import plan
-    from pahcl.evaluation.robustness import measure, robustness_facts
+    from pahcl.evaluation.robustness import keep_evidence, measure, robustness_facts
 
     opened = open_run(
         folder,
@@ -146,9 +146,14 @@ def _examine(
         outcomes = measure(opened.examined, opened.batches, wanted, protocol.seed, shelf, advance)
     facts = robustness_facts(task, spec, protocol, wanted, outcomes)
     facts |= {"split": arguments.split, "data": opened.data.data_receipt()}
-    facts |= {"sha256": {"checkpoint": shelf.identity["checkpoint"]}}
     facts["warnings"] += _disagreement(folder, outcomes["clean"].predictions, arguments.split)
     facts["examples"] = _examples(opened, wanted, facts, outcomes, place, protocol.seed)
+    kept = keep_evidence(shelf, task, protocol, wanted, outcomes)
+    kept += [folder.path / facts["examples"]["file"]] if facts["examples"] else []
+    facts["sha256"] = {
+        "checkpoint": shelf.identity["checkpoint"],
+        "files": {f"{place.name}/{one.name}": files.sha256_file(one) for one in kept},
+    }
     files.write_json(folder.evidence("robustness.json", arguments.split), facts)
     return facts
 
@@ -213,8 +218,8 @@ def _examples(
     import numpy as np
 
     from pahcl import files
-    from pahcl.evaluation.protocol import REPORTED
     from pahcl.evaluation.robustness import examples, telling_records, telling_size
+    from pahcl.evaluation.robustness_file import REPORTED
 
     size = telling_size(opened.examined.task, facts)
     if size is None:

@@ -97,25 +97,50 @@ def paired_comparison(
     count = len(sides[0])
     tables, left_out = align(task, [*sides[0], *sides[1]])
     values = [evaluate(task, table).macro[name] for table in tables]
+    drawn = draw_metrics(task, tables, {name}, samples, seed)[name]
+    return compare_draws(name, (values, drawn), count, tables[0], left_out, seed, level)
+
+
+def compare_draws(
+    metric: str,
+    measured: tuple[Sequence[float] | npt.NDArray[np.float64], npt.NDArray[np.float64]],
+    count: int,
+    table: pd.DataFrame,
+    left_out: int = 0,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Comparison:
+    """Compare what was measured of runs on the same resamples.
+
+    Args:
+        metric: What was measured.
+        measured: The values `[T]` of the runs of a, then of b, and their resamples `[T, S]`.
+        count: Number of runs of a.
+        table: The records, as one run predicted them.
+        left_out: Records that some run has and another lacks.
+        seed: Seed of the draws of runs.
+        level: Nominal coverage.
+    """
+    values, drawn = measured
     value_a, value_b = float(np.mean(values[:count])), float(np.mean(values[count:]))
-    drawn = _draw(task, tables, {name}, samples, seed)[name]
     rng = np.random.default_rng([seed, 2])
     gaps = over_seeds(drawn[:count], rng) - over_seeds(drawn[count:], rng)
     interval = percentile_interval(value_a - value_b, gaps, level)
+    runs_b = len(drawn) - count
     return Comparison(
-        metric=name,
+        metric=metric,
         value_a=value_a,
         value_b=value_b,
         difference=interval.value,
         low=interval.low,
         high=interval.high,
         p_value=two_sided_p(gaps) if np.isfinite(interval.value) else float("nan"),
-        n_subjects=tables[0]["subject_id"].nunique(),
-        n_records=len(tables[0]),
+        n_subjects=table["subject_id"].nunique(),
+        n_records=len(table),
         runs_a=count,
-        runs_b=len(sides[1]),
+        runs_b=runs_b,
         left_out=left_out,
-        sources=sources(max(count, len(sides[1]))),
+        sources=sources(max(count, runs_b)),
     )
 
 
@@ -163,7 +188,7 @@ def group_values(
             )
     common, _ = align(task, tables)
     points = [evaluate(task, table).macro for table in common]
-    drawn = _draw(task, common, set(metrics), samples, seed)
+    drawn = draw_metrics(task, common, set(metrics), samples, seed)
     found = {}
     for name in metrics:
         runs = tuple(point[name] for point in points)
@@ -261,7 +286,7 @@ def two_sided_p(gaps: npt.NDArray[np.float64]) -> float:
     return min(1.0, 2.0 * (fewer + 1) / (len(drawn) + 1))
 
 
-def _draw(
+def draw_metrics(
     task: Task, tables: Sequence[pd.DataFrame], metrics: set[str], samples: int, seed: int
 ) -> dict[str, npt.NDArray[np.float64]]:
     """Score aligned tables on the same resamples: `[T, S]` for each metric that is resampled."""

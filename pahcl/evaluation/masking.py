@@ -16,8 +16,9 @@ import pandas as pd
 
 from pahcl.evaluation.compare import paired_comparison
 from pahcl.evaluation.intervals import Interval
-from pahcl.evaluation.protocol import BLACK_BOX, CONTROL, REPORTED, WORST, RobustnessProtocol
+from pahcl.evaluation.protocol import RobustnessProtocol
 from pahcl.evaluation.resampling import NOT_RESAMPLED
+from pahcl.evaluation.robustness_file import BLACK_BOX, CONTROL, REPORTED, WORST
 from pahcl.task import Task
 
 GRADIENT_FREE = frozenset({BLACK_BOX, CONTROL})

@@ -356,8 +356,12 @@ class Shelf:
         write_predictions(table, outcome.predictions)
         write_json(note, {"digest": self.digest(condition), **outcome.facts})
 
+    def table(self, key: str) -> Path:
+        """Locate the predictions table of a condition."""
+        return self.folder / f"{key}.parquet"
+
     def _files(self, condition: Condition) -> tuple[Path, Path]:
-        return self.folder / f"{condition.key}.json", self.folder / f"{condition.key}.parquet"
+        return self.folder / f"{condition.key}.json", self.table(condition.key)
 
 
 def pick(batches: Batches, record_ids: Sequence[str]) -> Iterator[Batch]:

@@ -15,6 +15,7 @@ from pahcl.attacks.square import Square
 from pahcl.errors import UsageError
 from pahcl.evaluation.intervals import check_bootstrap
 from pahcl.evaluation.perturbed import Condition
+from pahcl.evaluation.robustness_file import BLACK_BOX, CONTROL, REPORTED
 from pahcl.signals.corruption import SEVERITIES
 from pahcl.signals.corruptions import ECG_CORRUPTIONS, Mains
 from pahcl.signals.spec import SignalSpec
@@ -24,12 +25,6 @@ EPSILONS = (0.0, 0.001, 0.005, 0.01, 0.05, 0.1)
 """Sizes in mV at which Eriksson et al. (CinC 2024) evaluate; 0 is the clean signal."""
 
 NORMS: tuple[Norm, ...] = ("linf", "l2", "l1")
-
-REPORTED = "apgd"
-CONTROL = "noise"
-BLACK_BOX = "square"
-WORST = "worst"
-"""Names of the attacks in files and facts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +80,10 @@ class RobustnessProtocol:
         """Give the sizes of the attacks in order, each once, without 0."""
         return tuple(sorted({float(e) for e in self.epsilons} - {0.0}))
 
+    def key(self, attack: str, size: float) -> str:
+        """Name the files of an attack of some size."""
+        return f"{attack}-{self.norm}-{size:.12g}"
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -113,7 +112,7 @@ def plan(protocol: RobustnessProtocol, task: Task, spec: SignalSpec) -> Plan:
     """Lay out what a protocol computes for a task and an input contract."""
     attacks = {
         size: {
-            name: Condition(f"{name}-{protocol.norm}-{size:g}", attack=attack)
+            name: Condition(protocol.key(name, size), attack=attack)
             for name, attack in _attacks(protocol, task, spec, size).items()
         }
         for size in protocol.sizes

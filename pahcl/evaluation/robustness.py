@@ -8,14 +8,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from torch import Tensor
 
 from pahcl.errors import UsageError
-from pahcl.evaluation.intervals import Interval, bootstrap_intervals, percentile_interval
+from pahcl.evaluation.intervals import bootstrap_intervals
 from pahcl.evaluation.masking import check_attacks
 from pahcl.evaluation.metrics import evaluate
 from pahcl.evaluation.perturbed import (
@@ -28,17 +30,16 @@ from pahcl.evaluation.perturbed import (
     examine,
     pick,
 )
-from pahcl.evaluation.predictions import as_arrays, columns_of
-from pahcl.evaluation.protocol import REPORTED, WORST, Plan, RobustnessProtocol
-from pahcl.evaluation.resampling import overall, resample
+from pahcl.evaluation.predictions import columns_of, write_predictions
+from pahcl.evaluation.protocol import Plan, RobustnessProtocol
+from pahcl.evaluation.robust_curves import draw_curves
+from pahcl.evaluation.robustness_file import REPORTED, WORST
 from pahcl.signals.spec import SignalSpec
 from pahcl.task import Task
 
 FORMAT = 1
 PER_CLASS = ("auroc", "auprc", "mae", "rmse")
 """Metrics that are kept for each class at each point of the curve."""
-
-Floats = npt.NDArray[np.float64]
 
 
 def measure(
@@ -89,11 +90,7 @@ def robustness_facts(
     outcomes: dict[str, Outcome],
 ) -> dict[str, Any]:
     """Lay out what was measured as `robustness.json` holds it (docs/robustness.md)."""
-    clean = outcomes[wanted.clean.key].predictions
-    tables = {
-        size: {name: outcomes[one.key].predictions for name, one in at.items()}
-        for size, at in wanted.attacks.items()
-    }
+    clean, tables = outcomes[wanted.clean.key].predictions, _tables(wanted, outcomes)
     worst = worst_tables(task, clean, tables) if protocol.worst_case else {}
     curve = []
     for size, at in wanted.attacks.items():
@@ -123,6 +120,30 @@ def robustness_facts(
         "checks": check.facts,
         "warnings": check.warnings,
     }
+
+
+def _tables(wanted: Plan, outcomes: dict[str, Outcome]) -> dict[float, dict[str, pd.DataFrame]]:
+    return {
+        size: {name: outcomes[one.key].predictions for name, one in at.items()}
+        for size, at in wanted.attacks.items()
+    }
+
+
+def keep_evidence(
+    shelf: Shelf,
+    task: Task,
+    protocol: RobustnessProtocol,
+    wanted: Plan,
+    outcomes: dict[str, Outcome],
+) -> list[Path]:
+    """Write the worst case of each size beside the outcomes, and list all tables."""
+    kept = [shelf.table(one.key) for one in wanted.conditions]
+    if protocol.worst_case and wanted.attacks:
+        clean, tables = outcomes[wanted.clean.key].predictions, _tables(wanted, outcomes)
+        for size, table in worst_tables(task, clean, tables).items():
+            kept.append(shelf.table(protocol.key(WORST, size)))
+            write_predictions(kept[-1], table)
+    return kept
 
 
 def unit_of(spec: SignalSpec) -> str:
@@ -203,42 +224,32 @@ def _worse(task: Task, one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
     return taken
 
 
-def bounds(task: Task, clean: pd.DataFrame) -> dict[str, float | None]:
+def bounds(task: Task, clean: pd.DataFrame) -> dict[str, dict[str, float | None]]:
     """Give what chance and the worst of rankings would score on these labels.
 
     Returns:
-        `chance`: of scores that know nothing; `floor`: of all positives ranked last, none like
-        another. None where the primary metric has none.
+        For AUROC and AUPRC `chance`: of scores that know nothing; `floor`: of all positives ranked
+        last, none like another. Empty for a regression; None where the labels define neither.
     """
-    metric = task.primary_metric
-    if task.kind == "regression" or metric.split("_")[-1] not in ("auroc", "auprc"):
-        return {"chance": None, "floor": None}
+    if task.kind == "regression":
+        return {}
     turned = clean.copy()
-    for target, probability in zip(
-        columns_of(task, "target"), columns_of(task, "probability"), strict=True
-    ):
+    targets, probabilities = columns_of(task, "target"), columns_of(task, "probability")
+    for target, probability in zip(targets, probabilities, strict=True):
         apart = np.arange(len(clean)) / max(len(clean), 1)  # ties would count as found together
         turned[probability] = ((1 - clean[target]).fillna(0.0) + apart) / 2
-    floor = evaluate(task, turned).macro[metric]
-    if metric.endswith("auroc"):
-        return {"chance": 0.5, "floor": floor}
-    shares = clean[columns_of(task, "target")].mean().to_numpy()
-    return {"chance": float(shares[shares > 0].mean()), "floor": floor}
-
-
-def weights_of(sizes: Sequence[float], logarithmic: bool) -> Floats:
-    """Give the weight of each point in the mean height of a curve, by the trapezoidal rule.
-
-    Args:
-        sizes: Ascending, the first one 0.
-        logarithmic: Whether the axis is log(1 + size / first) with the first size above 0, which
-            holds the clean point and gives each decade above the first size nearly equal room.
-    """
-    x = np.asarray(sizes, np.float64)
-    if logarithmic:
-        x = np.log1p(x / x[1])
-    steps = np.diff(x) / (x[-1] - x[0])
-    return np.asarray(np.append(steps / 2, 0.0) + np.insert(steps / 2, 0, 0.0))
+    lowest = evaluate(task, turned).macro
+    shares = clean[targets].mean().to_numpy()
+    prevalence = float(shares[shares > 0].mean()) if (shares > 0).any() else math.nan
+    found: dict[str, dict[str, float | None]] = {}
+    for name, chance in (("auroc", 0.5), ("auprc", prevalence)):
+        metric = name if task.kind == "binary" else f"macro_{name}"
+        known = math.isfinite(lowest[metric]) and math.isfinite(chance)
+        found[metric] = {
+            "chance": chance if known else None,
+            "floor": lowest[metric] if known else None,
+        }
+    return found
 
 
 def areas(
@@ -251,27 +262,13 @@ def areas(
     Returns:
         `logarithmic` and `linear`, each with value and ends; None without a size above 0.
     """
-    sizes = sorted(tables)
-    if len(sizes) < 2:
+    if len(tables) < 2:
         return None
-    metric, ordered = task.primary_metric, [tables[size] for size in sizes]
-    heights = np.array([evaluate(task, table).macro[metric] for table in ordered])
-    scored = [as_arrays(task, table) for table in ordered]
-    drawn = None
-    if len(scored[0].subjects) > 1:
-        parts = resample(task, scored, protocol.samples, protocol.seed, [metric])
-        drawn = overall(task, parts, metric, protocol.seed)
-    found = {}
-    for name, logarithmic in (("logarithmic", True), ("linear", False)):
-        weights = weights_of(sizes, logarithmic)
-        value = float(weights @ heights)
-        interval = (
-            Interval(value)
-            if drawn is None
-            else percentile_interval(value, weights @ drawn, protocol.level)
-        )
-        found[name] = asdict(interval)
-    return found
+    curves = draw_curves(task, [tables], protocol.samples, protocol.seed, protocol.level)
+    return {
+        "logarithmic": asdict(curves.mean_height([0])),
+        "linear": asdict(curves.mean_height([0], logarithmic=False)),
+    }
 
 
 def telling_size(task: Task, facts: dict[str, Any]) -> float | None:
@@ -315,8 +312,8 @@ def examples(
         done = disturb(examined, condition, batch, seed)
         physical = batch["signal"]
         # A normalisation is affine in each lead, so spreads stand in one ratio everywhere.
-        spread = done.clean.std(dim=2, keepdim=True)
-        ratio = (physical.std(dim=2, keepdim=True) / spread).where(spread > 0, 0.0)
+        spread = _spread(done.clean, batch["mask"])
+        ratio = (_spread(physical, batch["mask"]) / spread).where(spread > 0, 0.0)
         if examined.spec.normalisation == "none":
             ratio = ratio.new_ones(ratio.shape)
         kept["record_id"] += list(batch["record_id"])
@@ -325,3 +322,11 @@ def examples(
         kept["mask"].append(batch["mask"].cpu().numpy())
     names = np.array(kept.pop("record_id"), dtype=np.str_)
     return {"record_id": names, **{name: np.concatenate(parts) for name, parts in kept.items()}}
+
+
+def _spread(signal: Tensor, mask: Tensor) -> Tensor:
+    """Give each lead's standard deviation over the real signal `[B, C, 1]`."""
+    real = mask.unsqueeze(1).to(signal.dtype)
+    count = real.sum(dim=2, keepdim=True).clamp_min(1)
+    mean = (signal * real).sum(dim=2, keepdim=True) / count
+    return (((signal - mean) * real).square().sum(dim=2, keepdim=True) / count).sqrt()

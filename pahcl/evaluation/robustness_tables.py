@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pahcl.evaluation.intervals import Interval
-from pahcl.evaluation.protocol import CONTROL, REPORTED, WORST
+from pahcl.evaluation.robustness_file import CONTROL, REPORTED, WORST
 
 TITLES = {
     REPORTED: "APGD",
@@ -81,7 +81,8 @@ def summary_lines(facts: Mapping[str, Any]) -> list[str]:
             f"Mean height of the curve (area over its width): {both['logarithmic']} over "
             f"log(1 + epsilon / smallest), {both['linear']} over epsilon."
         )
-    chance, floor = facts["bounds"]["chance"], facts["bounds"]["floor"]
+    bounds = facts["bounds"].get(facts["metric"], {})
+    chance, floor = bounds.get("chance"), bounds.get("floor")
     if chance is not None and floor is not None:
         lines.append(f"Chance scores {chance:.3f}; all positives ranked last score {floor:.3f}.")
     lines += [f"{name} cannot occur: {why}." for name, why in facts["left_out"].items()]

@@ -13,6 +13,7 @@ import yaml
 
 from pahcl.errors import PahclError, UsageError
 from pahcl.evaluation.predictions import read_predictions
+from pahcl.evaluation.robustness_file import misfit
 from pahcl.task import Task
 
 CONTENTS = "config.yaml, checkpoints/, and after `pahcl test` metrics.json, predictions.parquet"
@@ -151,16 +152,27 @@ class RunFolder:
                 "run `pahcl test` again."
             ) from error
 
-    def _load_json(self, file: Path) -> dict[str, Any]:
+    def load_robustness(self, split: str = "test") -> dict[str, Any]:
+        """Read what `pahcl robustness` measured (docs/robustness.md)."""
+        file = self.evidence("robustness.json", split)
+        found = self._load_json(file, "pahcl robustness")
+        if wrong := misfit(found):
+            raise PahclError(
+                f"{file} is damaged, or of another version of pahcl: there is nothing usable at "
+                f"`{wrong}`. Run `pahcl robustness` again."
+            )
+        return found
+
+    def _load_json(self, file: Path, verb: str = "pahcl test") -> dict[str, Any]:
         self.require()
         if not file.is_file():
-            raise UsageError(f"{file} is not there yet; `pahcl test` writes it when a run is done.")
+            raise UsageError(f"{file} is not there yet; `{verb}` writes it when a run is done.")
         try:
             found = json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise PahclError(f"{file} is damaged ({error}); run `pahcl test` again.") from error
+            raise PahclError(f"{file} is damaged ({error}); run `{verb}` again.") from error
         if not isinstance(found, dict):
-            raise PahclError(f"{file} must hold a JSON object; run `pahcl test` again.")
+            raise PahclError(f"{file} must hold a JSON object; run `{verb}` again.")
         return found
 
 
