@@ -100,13 +100,17 @@ class Compared:
         return f"{self.label(group)}{share}"
 
 
-def compare_runs(runs: Sequence[Run]) -> Compared:
+def compare_runs(runs: Sequence[Run], summary: Summary | None = None) -> Compared:
     """Group runs that differ in their seed alone, and measure the differences that matter.
+
+    Args:
+        runs: The runs.
+        summary: Their groups and differences, where they are known already.
 
     Raises:
         UsageError: Runs of one group were tested on different records.
     """
-    summary = summarize([run.folder for run in runs])
+    summary = summarize([run.folder for run in runs]) if summary is None else summary
     if not summary.groups:
         return Compared(tuple(runs), summary, None, ())
     tasks = Counter(group.task for group in summary.groups for _ in group.runs)
@@ -257,11 +261,12 @@ def run_table(compared: Compared) -> Table:
         if compared.task is None or run.task == compared.task:
             names += [name for name in run.metrics.get("metrics", {}) if name not in names]
     names = names[:MOST_METRICS]
+    starts = {one.folder.path: one.initialisation for g in compared.groups for one in g.runs}
     rows = [
         (
             Cell(run.name, strong=True),
             Cell(run.task.name if run.task else "–"),
-            Cell(run.initialisation or "–"),
+            Cell(starts.get(run.folder.path) or run.initialisation or "–"),
             Cell(run.strategy or "–"),
             Cell(run.labels or "–"),
             Cell("–" if run.seed is None else str(run.seed)),

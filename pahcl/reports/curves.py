@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from pahcl.reports.logs import TrainingLog
-from pahcl.reports.names import metric_title
+from pahcl.reports.names import metric_in_sentence, metric_title
 from pahcl.reports.style import FULL_WIDTH, HALF_WIDTH, MUTED, PALETTE, panels, shorten, styled
 
 
@@ -144,11 +144,60 @@ def efficiency(
         axis.scatter(
             rows["fraction"] * 103 * shift, rows["value"], s=12, color=colours[group], alpha=0.45
         )
+    _share_axis(axis, fractions)
+    axis.set_ylabel(metric_title(metric) + (f" [{unit}]" if unit else ""))
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside upper left", ncols=3)
+    return figure
+
+
+@styled
+def paired_efficiency(
+    points: pd.DataFrame, metric: str, colours: Mapping[str, str], unit: str | None = None
+) -> Figure:
+    """Draw paired differences over the share of labels, one panel for each side compared with.
+
+    Args:
+        points: Rows with `against`, `initialisation`, `fraction`, `difference`, `low`, `high`.
+        metric: The metric's name.
+        colours: A colour for each initialisation.
+        unit: Physical unit of the metric, if it has one.
+    """
+    sides = list(dict.fromkeys(points["against"]))
+    width = FULL_WIDTH if len(sides) > 1 else HALF_WIDTH * 1.45
+    figure, axes = panels(len(sides), min(len(sides), 3), height=3.4, width=width)
+    for axis, side in zip(axes, sides, strict=True):
+        found = points[points["against"] == side]
+        groups = [group for group in colours if group in set(found["initialisation"])]
+        for i, group in enumerate(groups):
+            rows = found[found["initialisation"] == group].sort_values("fraction")
+            shift = 1.035 ** (i - (len(groups) - 1) / 2)
+            middle = rows["difference"].to_numpy()
+            ends = [middle - rows["low"].to_numpy(), rows["high"].to_numpy() - middle]
+            axis.errorbar(
+                rows["fraction"].to_numpy() * 100 * shift,
+                middle,
+                yerr=ends,
+                color=colours[group],
+                marker="o",
+                capsize=3,
+                label=shorten(group),
+            )
+        axis.axhline(0, color=MUTED, linewidth=0.9, linestyle=(0, (3, 3)), zorder=1)
+        _share_axis(axis, sorted(points["fraction"].unique()))
+        axis.set_title(f"minus {shorten(side)}")
+    axes[0].set_ylabel(
+        f"difference of the {metric_in_sentence(metric)}" + (f" [{unit}]" if unit else "")
+    )
+    lines = [axis.get_legend_handles_labels() for axis in axes]
+    shown = {name: line for found in lines for line, name in zip(*found, strict=True)}
+    figure.legend(list(shown.values()), list(shown), loc="outside upper left", ncols=3)
+    return figure
+
+
+def _share_axis(axis: Axes, fractions: Sequence[float]) -> None:
+    """Lay the shares of labels out by their ratios."""
     axis.set_xscale("log")
     axis.set_xticks([f * 100 for f in fractions], [f"{f * 100:g} %" for f in fractions])
     axis.minorticks_off()
     axis.set_xlim(min(fractions) * 100 / 1.25, max(fractions) * 100 * 1.25)
     axis.set_xlabel("share of the training labels")
-    axis.set_ylabel(metric_title(metric) + (f" [{unit}]" if unit else ""))
-    figure.legend(*axis.get_legend_handles_labels(), loc="outside upper left", ncols=3)
-    return figure
