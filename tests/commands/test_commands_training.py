@@ -228,6 +228,33 @@ def test_two_processes_train_and_test_together(place: Path) -> None:
     assert [path.name for path in (place / "runs/finetune").iterdir() if "left" in path.name] == []
 
 
+def test_two_processes_train_against_an_attack(place: Path) -> None:
+    line = fit_line("attacked", "--trainer.devices=2", "--trainer.strategy=ddp")
+    line += [
+        "--model=AdversarialPretraining",
+        "--model.encoder=SmallResNet1d",
+        "--model.pooling=MaskedMeanPool",
+        "--model.attack=APGD",
+        "--model.attack.steps=2",
+        "--model.warmup_epochs=1",
+        "--model.separate_norm=true",
+        "--trainer.max_epochs=3",
+        "--data.init_args.batch_size=16",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "pahcl", *line],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    run = RunFolder(place / "runs/finetune/attacked")
+    kept = torch.load(run.last, weights_only=True)
+    assert kept["cost"]["adversarial"]["steps"] == 2 * kept["cost"]["clean"]["steps"]
+    assert all(value.isfinite().all() for value in kept["state_dict"].values())
+
+
 @pytest.mark.parametrize(
     ("words", "status", "says"),
     [

@@ -5,8 +5,10 @@ from datetime import timedelta
 import torch
 from torch import distributed
 
+from pahcl.attacks.pgd import PGD
 from pahcl.encoders.resnet import SmallResNet1d
 from pahcl.modules._averages import global_mean
+from pahcl.modules._in_parts import InParts
 from pahcl.modules._outputs import Outputs
 from pahcl.objectives.supervised import loss_terms
 
@@ -30,6 +32,36 @@ def gradient(network, forward, signal, target):
     return torch.cat([p.grad.flatten() for p in network.parameters()]), value
 
 
+EPSILON = 0.05
+
+
+class Attacked(torch.nn.Module):
+    """A step on clean and attacked signals, its parts differentiated one by one."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, signal, target):
+        attack = PGD(epsilon=EPSILON, steps=3, random_start=False)
+        attacked = attack(self.network, signal, target).signal
+        assert (attacked - signal).abs().max() <= EPSILON + 1e-6
+        total, value = InParts(list(self.parameters())), 0.0
+        for given in (signal, attacked):
+            sums, weights = loss_terms("multilabel", self.network(given), target)
+            summand, mean = global_mean(sums, weights)
+            total.add(0.5 * summand)
+            value = value + 0.5 * mean
+        return total.total(), value
+
+
+def attacked_gradient(network, forward, signal, target):
+    network.zero_grad()
+    objective, value = forward(signal, target)
+    objective.backward()
+    return torch.cat([p.grad.flatten() for p in network.parameters()]), value
+
+
 def work(rank, folder):
     """Compute the gradient of this process's part, and gather outputs, as one of two processes."""
     distributed.init_process_group(
@@ -43,6 +75,8 @@ def work(rank, folder):
     rows = slice(0, 4) if rank == 0 else slice(4, 6)
     parallel = torch.nn.parallel.DistributedDataParallel(network)
     found = gradient(network, parallel, signal[rows], target[rows])
+    attacked = torch.nn.parallel.DistributedDataParallel(Attacked(network))
+    found_attacked = attacked_gradient(network, attacked, signal[rows], target[rows])
     outputs = Outputs()
     # As a distributed sampler deals five records to two processes: the first one comes twice.
     mine = [[0, 2, 4], [1, 3, 0]][rank]
@@ -58,6 +92,7 @@ def work(rank, folder):
     torch.save(
         {
             "gradient": found,
+            "attacked": found_attacked,
             "ids": gathered.record_ids,
             "subjects": gathered.subject_ids,
             "outputs": gathered.outputs,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from gloo_work import gradient, make_problem, work
+from gloo_work import Attacked, attacked_gradient, gradient, make_problem, work
 from scipy.special import expit, log_softmax
 from torch import multiprocessing
 
@@ -97,6 +97,15 @@ def test_two_processes_have_the_gradient_of_one(two_processes):
         found, value = part["gradient"]
         assert torch.allclose(found, expected, rtol=1e-4, atol=1e-7)
         assert float(value) == pytest.approx(float(loss), rel=1e-6)
+
+
+def test_two_processes_have_the_adversarial_gradient_of_one(two_processes):
+    network, signal, target = make_problem()
+    expected, loss = attacked_gradient(network, Attacked(network), signal, target)
+    for part in two_processes:
+        found, value = part["attacked"]
+        assert torch.allclose(found, expected, rtol=1e-3, atol=1e-6)
+        assert float(value) == pytest.approx(float(loss), rel=1e-5)
 
 
 def test_gathered_outputs_are_equal_everywhere_and_without_duplicates(two_processes):
