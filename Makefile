@@ -14,7 +14,8 @@ PAHCL := $(BIN)/pahcl
 
 # What to run. RECIPE: a file of configs/pretrain/ (with or without its _<data set>), TASK: of
 # configs/finetune/, STRATEGY: of configs/strategy/, TRAINER: of configs/trainer/, SIZE: paper
-# or a file of configs/size/, PROTOCOL: a folder of configs/protocol/ (FRACTION: one of its files).
+# or a file of configs/size/, PROTOCOL: a folder of configs/protocol/ (FRACTION: one of its files),
+# SWEEP: a file of configs/sweep/, of which WORKERS runs go side by side.
 # ARGS: anything more, as `pahcl fit` takes it.
 RECIPE ?= supervised
 TASK ?= code15_af
@@ -22,6 +23,8 @@ STRATEGY ?= full
 FRACTION ?= 0.1
 PROTOCOL ?= cinc2024
 TRAINER ?= cpu
+SWEEP ?= adversarial
+WORKERS ?= 1
 ARGS ?=
 RECIPE_FILE = $(firstword $(wildcard configs/pretrain/$(RECIPE).yaml configs/pretrain/$(RECIPE)_*.yaml))
 PRETRAINED = runs/pretrain/$(basename $(notdir $(RECIPE_FILE)))$(SUFFIX)/checkpoints/best.ckpt
@@ -49,7 +52,7 @@ SAY = echo "Data: $(if $(HAS_REAL),$(USED),simulated ($(USED)), since $(REAL) ho
 
 COMPLETE = grep -qs '"complete": true' $(1)/simulation.json
 
-.PHONY: help setup demo pretrain finetune test lint typecheck bench clean simulated known-recipe known-task known-machine
+.PHONY: help setup demo pretrain finetune sweep test lint typecheck bench clean simulated known-recipe known-task known-machine known-sweep
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -79,6 +82,9 @@ known-task:
 	@test -e configs/protocol/$(PROTOCOL)/$(FRACTION).yaml || { echo "Protocol $(PROTOCOL) has no fraction $(FRACTION); there are: $(basename $(notdir $(wildcard configs/protocol/$(PROTOCOL)/*.yaml))). PROTOCOL is one of: $(notdir $(wildcard configs/protocol/*))"; exit 2; }
 	@test "$(FROM)" = scratch || test "$(FROM)" = "$(PRETRAINED)" || test -e "$(FROM)" || { echo "No checkpoint at FROM=$(FROM); a run keeps them in RUN/checkpoints/, and FROM=scratch starts without one."; exit 2; }
 
+known-sweep:
+	@test -e configs/sweep/$(SWEEP).yaml || { echo "No sweep $(SWEEP); there are: $(basename $(notdir $(wildcard configs/sweep/*.yaml)))"; exit 2; }
+
 pretrain: known-recipe known-machine setup $(if $(HAS_REAL),,simulated) ## pretrain an encoder: RECIPE=supervised TRAINER=cpu|gpu|ddp|debug SIZE=paper|small
 	@$(SAY)
 	$(ENVIRONMENT) $(PAHCL) fit --config $(RECIPE_FILE) --config configs/trainer/$(TRAINER).yaml $(SIZE_CONFIG) --run.name $(basename $(notdir $(RECIPE_FILE)))$(SUFFIX) --run.test true $(ARGS)
@@ -91,6 +97,10 @@ $(PRETRAINED_RECEIPT):
 finetune: known-task known-machine setup $(if $(HAS_REAL),,simulated) $(if $(filter $(PRETRAINED),$(FROM)),$(PRETRAINED_RECEIPT)) ## transfer: TASK=code15_af FROM=checkpoint|scratch STRATEGY=full FRACTION=0.1 TRAINER=cpu SIZE=paper|small
 	@$(SAY)
 	$(ENVIRONMENT) $(PAHCL) fit --config configs/finetune/$(TASK).yaml --config configs/strategy/$(STRATEGY).yaml --config configs/trainer/$(TRAINER).yaml $(SIZE_CONFIG) --config configs/protocol/$(PROTOCOL)/$(FRACTION).yaml $(if $(filter scratch,$(FROM)),,--model.init_args.pretrained $(FROM)) --run.test true $(ARGS)
+
+sweep: known-sweep known-machine setup $(if $(HAS_REAL),,simulated) ## pretrainings by label fraction by seed, a table of them: SWEEP=adversarial WORKERS=1 TRAINER=cpu SIZE=paper|small
+	@$(SAY)
+	$(ENVIRONMENT) $(PAHCL) sweep configs/sweep/$(SWEEP).yaml --root runs$(SUFFIX:-%=/%) --workers $(WORKERS) -- --config configs/trainer/$(TRAINER).yaml $(SIZE_CONFIG) $(ARGS)
 
 # The demo: pretrain on the first corpus, transfer to small label fractions of the second, from that
 # checkpoint and from scratch. Runs are small, so each takes one core, and as many go side by side as
