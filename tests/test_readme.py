@@ -67,12 +67,13 @@ def require_parsed(
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["pretrain", "RECIPE=none"], "No recipe none; there are: supervised_ptbxl"),
+        (["pretrain", "RECIPE=none"], "No recipe none; there are: adversarial_"),
         (["finetune", "TASK=none"], "No task none; there are:"),
         (["pretrain", "TRAINER=none"], "No trainer none; there are: cpu"),
         (["finetune", "TRAINER=none"], "No trainer none; there are: cpu"),
         (["pretrain", "SIZE=none"], "No size none; there are: paper"),
         (["finetune", "SIZE=none"], "No size none; there are: paper"),
+        (["sweep", "SWEEP=none"], "No sweep none; there are: adversarial"),
     ],
 )
 def test_make_refuses_unknown_names_and_lists_those_there_are(words: list[str], says: str) -> None:
@@ -118,5 +119,5 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 
 def test_every_config_is_named_after_what_make_asks_for() -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
-    for folder in ("pretrain", "finetune", "strategy", "size", "trainer", "protocol"):
+    for folder in ("pretrain", "finetune", "strategy", "size", "trainer", "protocol", "sweep"):
         assert f"configs/{folder}/" in makefile

@@ -21,7 +21,7 @@ from pahcl.files import sha256_file, write_json
 
 PRETRAIN = "pretrain"
 TRANSFER = "transfer"
-RECORD = "sweep.json"
+RECORD = "made_by.json"
 """File of a run folder: the words and configs of the `pahcl fit` that a sweep has seen end well."""
 
 OUTPUT = "sweep.log"
