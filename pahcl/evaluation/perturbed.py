@@ -290,6 +290,8 @@ class _Spectrum:
         both = torch.stack([done.clean, done.signal - done.clean]) * mask.unsqueeze(1)
         power = torch.fft.rfft(both.float()).abs().square().mean(dim=2)
         power = 2.0 * power / (self.fs**2 * seconds.unsqueeze(1))
+        if mask.shape[1] % 2 == 0:
+            power[..., -1] /= 2  # half the rate has no twin among the negative frequencies
         found = power.double().sum(dim=1).cpu()
         self.sums = found if self.sums is None else self.sums + found
         self.records += len(mask)

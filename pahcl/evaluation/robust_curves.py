@@ -9,7 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pahcl.evaluation.compare import Comparison, align, compare_draws, draw_metrics, over_seeds
+from pahcl.evaluation.compare import (
+    UNBOUNDED,
+    Comparison,
+    align,
+    compare_draws,
+    draw_metrics,
+    over_seeds,
+)
 from pahcl.evaluation.intervals import Interval, percentile_interval
 from pahcl.evaluation.metrics import evaluate
 from pahcl.task import Task
@@ -82,6 +89,7 @@ class Curves:
 
     def _interval(self, values: Floats, drawn: Floats) -> Interval:
         found = over_seeds(drawn, np.random.default_rng([self.seed, 2]))
+        found = found if self.metric in UNBOUNDED else found.clip(0.0, 1.0)
         return percentile_interval(float(values.mean()), found, self.level)
 
 

@@ -59,6 +59,7 @@ SHAPE: dict[str, Any] = {
             "file": str,
             "epsilon": NUMBER,
             "condition": str,
+            "records": [str],
             "fs": NUMBER,
             "leads": [str],
             "unit": str,

@@ -22,8 +22,9 @@ from pahcl.reports.comparison import (
 from pahcl.reports.curves import efficiency, overlaid_curves
 from pahcl.reports.names import UNITS_OF_TARGET, count, metric_title, percent
 from pahcl.reports.overlays import Panel, overlaid_precision_recall, overlaid_roc
+from pahcl.reports.robust_comparison import robustness_comparison
 from pahcl.reports.runs import Run
-from pahcl.reports.sections import Section, picture
+from pahcl.reports.section import Section, picture
 from pahcl.task import Task
 
 MOST_CLASSES = 6
@@ -54,6 +55,7 @@ def comparison_page(runs: Sequence[Run]) -> ComparisonPage:
         _efficiency(compared),
         _curves(compared),
         _overlays(compared),
+        robustness_comparison(compared),
         Section("runs", "Every run", tables=(run_table(compared),)),
     ]
     experiments = sorted({run.folder.experiment for run in runs})

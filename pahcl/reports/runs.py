@@ -16,10 +16,12 @@ from pahcl.evaluation.intervals import Interval
 from pahcl.evaluation.run import RunFolder
 from pahcl.evaluation.settings import Configured
 from pahcl.reports.logs import TrainingLog, read_log
+from pahcl.reports.robust_facts import Robustness, load_robustness
 from pahcl.task import Task
 
 _T = TypeVar("_T")
 
+MIXED = ": it was changed since, or files of two tests were mixed."
 EVIDENCE_FILES = ("metrics.json", "receipt.json", "predictions.parquet")
 
 
@@ -36,6 +38,7 @@ class Run(Configured):
         receipt: `receipt.json`.
         predictions: The predictions table.
         log: What the CSV logger wrote during training.
+        robustness: What `pahcl robustness` measured.
         missing: Names of the files that are not there.
         damaged: Why a file that is there could not be read, one sentence each.
         changed: Files that are not those of the receipt, one sentence each.
@@ -49,6 +52,7 @@ class Run(Configured):
     receipt: dict[str, Any] = field(default_factory=dict)
     predictions: pd.DataFrame | None = None
     log: TrainingLog | None = None
+    robustness: Robustness = field(default_factory=Robustness)
     missing: tuple[str, ...] = ()
     damaged: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
@@ -140,6 +144,7 @@ def load_run(path: str | Path | RunFolder) -> Run:
     table = attempt(predictions, lambda: folder.load_predictions(split), None)
     whole = not damaged and split == "test" and folder.is_complete
     changed = verify_evidence(folder) if whole else []
+    robustness, broken, foreign = load_robustness(folder, split, held)
     return Run(
         folder=folder,
         split=split,
@@ -149,11 +154,10 @@ def load_run(path: str | Path | RunFolder) -> Run:
         receipt=held,
         predictions=table,
         log=read_log(folder.path),
+        robustness=robustness,
         missing=tuple(missing),
-        damaged=tuple(dict.fromkeys(damaged)),
-        changed=tuple(
-            f"{text}: it was changed since, or files of two tests were mixed." for text in changed
-        ),
+        damaged=tuple(dict.fromkeys([*damaged, *broken])),
+        changed=(*(text + MIXED for text in changed), *foreign),
     )
 
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-
-from matplotlib.figure import Figure
 
 from pahcl.errors import PahclError
 from pahcl.reports.classification import (
@@ -19,45 +16,17 @@ from pahcl.reports.classification import (
 )
 from pahcl.reports.curves import learning_curves
 from pahcl.reports.names import count, listing, metric_title, number
-from pahcl.reports.paper import Gallery, gallery
+from pahcl.reports.paper import gallery
 from pahcl.reports.regression import agreement, error_by_group, estimates
+from pahcl.reports.robust import robustness_sections
 from pahcl.reports.runs import Run
 from pahcl.reports.scores import reliability_diagrams, score_histograms
-from pahcl.reports.style import Picture, to_svg
+from pahcl.reports.section import Section, picture
 from pahcl.reports.tables import Table, class_table, key_numbers, threshold_table
 from pahcl.task import Task
 
 MOST_OUTPUTS = 3
 """Outputs of a regression that are drawn; the others are in the table."""
-
-
-@dataclass(frozen=True)
-class Section:
-    """Hold one section of the page.
-
-    Args:
-        name: Its anchor.
-        title: Its heading.
-        pictures: Figures, in order.
-        tables: Tables, in order.
-        note: A sentence at its beginning; where it holds nothing, the reason.
-        remarks: What the evaluation had to say, in small print.
-        gallery: Records on paper.
-    """
-
-    name: str
-    title: str
-    pictures: tuple[Picture, ...] = ()
-    tables: tuple[Table, ...] = ()
-    note: str = ""
-    remarks: tuple[str, ...] = ()
-    gallery: Gallery | None = None
-
-
-def picture(figure: Figure, name: str, alt: str, caption: str) -> Picture:
-    """Make a drawn figure part of a page; a narrow one may stand beside another."""
-    wide = bool(figure.get_size_inches()[0] > 6)
-    return Picture(to_svg(figure, name), alt, caption, wide)
 
 
 def sections(run: Run) -> list[Section]:
@@ -74,6 +43,7 @@ def sections(run: Run) -> list[Section]:
         made += _predictions(run, task)
     except PahclError as error:
         made.append(Section("predictions", "Predictions", note=str(error)))
+    made += robustness_sections(run, task)
     return [*made, Section("records", "Records on paper", gallery=gallery(run))]
 
 

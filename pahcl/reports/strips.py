@@ -118,6 +118,7 @@ class Strip:
         mm_per_sample: Horizontal scale of the paths.
         seconds: Duration shown.
         note: What a reader must know: that the record is longer, or that samples were missing.
+        gain: How many times as high the lines are as those of a record.
     """
 
     width: float
@@ -127,6 +128,13 @@ class Strip:
     mm_per_sample: float
     seconds: float
     note: str
+    gain: float = 1.0
+
+    @property
+    def scale(self) -> str:
+        """Write the scale, as it stands at the foot of the sheet; a pulse is 10 mm high."""
+        height = "10 mm/mV" if self.gain == 1 else f"10 mm = {1000 / self.gain:,.3g} µV"
+        return f"{MM_PER_SECOND:g} mm/s · {height}"
 
     @property
     def step(self) -> float:
@@ -134,7 +142,7 @@ class Strip:
         return STEP_MM
 
 
-def lay_out(recording: Recording) -> Strip:
+def lay_out(recording: Recording, gain: float | None = None) -> Strip:
     """Lay a recording out on paper.
 
     Twelve leads stand in three rows of four columns over a rhythm strip of lead II, each column a
@@ -144,11 +152,17 @@ def lay_out(recording: Recording) -> Strip:
 
     Args:
         recording: Record in a unit of voltage.
+        gain: For what was added to a record: how many times as high it is drawn, and no lead is
+            shifted. None draws the record itself.
 
     Raises:
         SpecError: The unit is none of voltage.
     """
     signal, fs, notes = _prepare(recording)
+    if gain is not None:
+        signal = signal * gain
+    elif signal.shape[1]:
+        signal = signal - np.median(signal, axis=1, keepdims=True)
     seconds = signal.shape[1] / fs
     leads = recording.leads
     twelve = set(STANDARD_12) <= set(leads) and seconds >= SHORTEST_FOR_COLUMNS
@@ -180,6 +194,7 @@ def lay_out(recording: Recording) -> Strip:
         mm_per_sample=MM_PER_SECOND / fs,
         seconds=seconds,
         note="; ".join(notes),
+        gain=1.0 if gain is None else gain,
     )
 
 
@@ -207,10 +222,7 @@ def _prepare(recording: Recording) -> tuple[Array, float, list[str]]:
         notes.append(f"the middle {MOST_SECONDS:g} s of {length / fs:.1f} s are shown")
     if fs > DRAWN_FS:
         signal, fs = resample(signal, fs, DRAWN_FS), DRAWN_FS
-    volts = np.asarray(signal, dtype=np.float64) * factor
-    if volts.shape[1]:
-        volts -= np.median(volts, axis=1, keepdims=True)
-    return volts, fs, notes
+    return np.asarray(signal, dtype=np.float64) * factor, fs, notes
 
 
 def _place(line: Line, lines: list[Line]) -> tuple[float, float]:
