@@ -42,6 +42,7 @@ class ReceiptParts:
         device: Device that predicted, as torch names it (`cpu`, `cuda:0`).
         pretrained: What the weights started from (`pahcl.modules.checkpoint.origin_of`); empty =
             random weights.
+        cost: Steps, passes and seconds of the training (`pahcl.modules._cost.Cost`).
     """
 
     data: Mapping[str, Any] = field(default_factory=dict)
@@ -51,6 +52,7 @@ class ReceiptParts:
     wall_time_s: float | None = None
     device: str = "cpu"
     pretrained: Mapping[str, Any] = field(default_factory=dict)
+    cost: Mapping[str, Any] = field(default_factory=dict)
 
 
 def is_simulated(receipt: Mapping[str, Any]) -> bool:
@@ -140,4 +142,5 @@ def build_receipt(
         "libraries": library_versions(),
         "hardware": hardware(parts.device),
         "wall_time_s": parts.wall_time_s,
+        "cost": dict(parts.cost) or None,
     }

@@ -172,6 +172,7 @@ class EvidenceWriter(Callback):
             ReceiptParts(
                 data={**data.data_receipt(), "store_name": data.store.path.name},
                 pretrained=getattr(model, "origin", {}),
+                cost=model.cost.to_dict() if hasattr(model, "cost") else {},
                 checkpoint=Path(trainer.ckpt_path) if trainer.ckpt_path else None,
                 seed=model.run_config.get("seed_everything"),
                 wall_time_s=round(self.seconds, 1),
