@@ -188,13 +188,17 @@ def keep_record(job: Job) -> None:
     write_json(job.folder.path / RECORD, record(job))
 
 
-def is_done(job: Job) -> bool:
+def is_done(job: Job, *, of_any_words: bool = False) -> bool:
     """Say whether a run is complete, its evidence whole, and made by these words and configs.
+
+    Args:
+        job: The run.
+        of_any_words: Whatever words and configs have made it.
 
     Raises:
         PahclError: It is complete, but started from another checkpoint than there is now.
     """
-    if not job.folder.is_complete or not _recorded(job):
+    if not job.folder.is_complete or not (of_any_words or _recorded(job)):
         return False
     from pahcl.evaluation.evidence import verify_evidence
 

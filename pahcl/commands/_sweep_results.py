@@ -11,13 +11,19 @@ import pandas as pd
 
 from pahcl.commands._sweep_file import SweepFile
 from pahcl.commands._sweep_plan import PRETRAIN, TRANSFER, Job
+from pahcl.evaluation.run import RunFolder
 from pahcl.evaluation.settings import SCRATCH
 from pahcl.evaluation.summary import Summary, summarize
 from pahcl.evaluation.tables import to_facts, to_frame
 from pahcl.files import write_json, write_text
 
-SIDE_BY_SIDE = (
-    "Wall times are of training alone; runs side by side on one machine slow each other down."
+EVIDENCE = "EvidenceWriter"
+"""Key under which Lightning keeps the state of the callback that counts a training's seconds."""
+
+COST_CAPTION = (
+    "Means over the runs of an arm, of training alone and all of its epochs (where a run's last "
+    "checkpoint was removed: up to the one that was tested). Runs side by side on one machine slow "
+    "each other down."
 )
 
 
@@ -86,9 +92,26 @@ def costs(file: SweepFile, jobs: Sequence[Job]) -> list[Cost]:
         for stage in (PRETRAIN, TRANSFER):
             of_arm = [job for job in jobs if (job.arm, job.stage) == (arm.name, stage)]
             if of_arm:
-                receipts = [job.folder.load_receipt() for job in of_arm]
-                found.append(_cost(arm.name, stage, receipts))
+                found.append(_cost(arm.name, stage, [taken_by(job.folder) for job in of_arm]))
     return found
+
+
+def taken_by(folder: RunFolder) -> dict[str, Any]:
+    """Read what a training took: `wall_time_s`, `cost`, and the receipt's `hardware`.
+
+    The receipt tells it of the tested checkpoint, which may be an early one; the last checkpoint,
+    where it is still there, of the whole training.
+    """
+    receipt = folder.load_receipt()
+    found = {name: receipt.get(name) for name in ("wall_time_s", "cost", "hardware")}
+    if not folder.last.is_file():
+        return found
+    import torch
+
+    last = torch.load(folder.last, map_location="cpu", weights_only=True, mmap=True)
+    seconds = _mapping(_mapping(last.get("callbacks")).get(EVIDENCE)).get("seconds")
+    whole = {"wall_time_s": seconds, "cost": last.get("cost")}
+    return {**found, **{name: value for name, value in whole.items() if value is not None}}
 
 
 def _cost(arm: str, stage: str, receipts: Sequence[Mapping[str, Any]]) -> Cost:
@@ -174,3 +197,34 @@ def _seconds(value: float | None) -> str:
     if value is None:
         return ""
     return f"{value:,.0f} s" if value < 7200 else f"{value / 3600:,.1f} h"
+
+
+def write_sweep_page(
+    folder: Path, jobs: Sequence[Job], summary: Summary, spent: Sequence[Cost], command: str
+) -> Path:
+    """Write `sweep.html`: the page of several runs, with the cost of each arm.
+
+    Args:
+        folder: The sweep's folder.
+        jobs: Its complete runs.
+        summary: Its table.
+        spent: What the arms took.
+        command: What makes the page again.
+    """
+    from pahcl.reports.page import render_comparison, write_page
+    from pahcl.reports.runs import load_run
+    from pahcl.reports.section import Section
+    from pahcl.reports.tables import Cell, Table
+
+    runs = [load_run(job.folder) for job in jobs if job.stage == TRANSFER]
+    head, *rows = cost_cells(spent)
+    cells = tuple(
+        tuple(Cell(text or "–", strong=i == 0) for i, text in enumerate(row)) for row in rows
+    )
+    words = frozenset(i for i, name in enumerate(head) if name in ("arm", "stage", "device"))
+    table = Table(tuple(name.capitalize() for name in head), cells, COST_CAPTION, words)
+    cost = Section("cost", "What did it cost?", tables=(table,))
+    target = folder / "sweep.html"
+    title = f"Sweep {folder.name}: {len(runs)} transfers"
+    write_page(target, render_comparison(runs, summary, (cost,), title, (command,)))
+    return target

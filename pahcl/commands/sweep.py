@@ -12,6 +12,7 @@ Words after `--` go to every `pahcl fit`, such as `-- --config configs/trainer/g
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
         done = outcome.done
         facts: dict[str, Any] = {}
     else:
-        done = complete_runs(every, outcome)
+        done = complete_runs(every, outcome, of_any_words=arguments.report_only)
         facts = show_results(console, file, arguments, done)
     told = {
         "sweep": file.name,
@@ -163,15 +164,22 @@ def work(console: Console, jobs: Sequence[Job], workers: int) -> Outcome:
             raise SystemExit(143) from error
 
 
-def complete_runs(every: Sequence[Job], outcome: Outcome) -> list[Job]:
-    """List all complete runs of a sweep, those that were not chosen this time too."""
+def complete_runs(every: Sequence[Job], outcome: Outcome, *, of_any_words: bool) -> list[Job]:
+    """List all complete runs of a sweep, those that were not chosen this time too.
+
+    Args:
+        every: All runs of the sweep.
+        outcome: What became of those that were chosen; runs that cannot be used are added to it.
+        of_any_words: Take runs that other words after `--` have made, too.
+    """
     from pahcl.commands._sweep_plan import is_done
     from pahcl.errors import PahclError
 
     found = []
     for job in every:
         try:
-            if job in outcome.done or (job not in outcome.failed and is_done(job)):
+            known = job in outcome.done or job in outcome.failed
+            if job in outcome.done or (not known and is_done(job, of_any_words=of_any_words)):
                 found.append(job)
         except PahclError as error:
             outcome.failed[job] = str(error)
@@ -197,10 +205,11 @@ def show_results(
 
     from pahcl.commands._sweep_plan import TRANSFER
     from pahcl.commands._sweep_results import (
-        SIDE_BY_SIDE,
+        COST_CAPTION,
         cost_cells,
         costs,
         tabulate,
+        write_sweep_page,
         write_tables,
     )
     from pahcl.commands.summarize import WIDE, show
@@ -213,9 +222,12 @@ def show_results(
     wide = console if console.is_terminal else Console(width=WIDE)
     show(summary, wide)
     head, *rows = cost_cells(spent)
-    table = Table(*head, title="Cost", caption=SIDE_BY_SIDE, title_justify="left")
+    table = Table(*head, title="Cost", caption=COST_CAPTION, title_justify="left")
     table.caption_justify = "left"
     for row in rows:
         table.add_row(*row)
     wide.print(table)
+    again = shlex.join(["pahcl", "sweep", str(arguments.file), "--root", str(arguments.root)])
+    page = write_sweep_page(folder, done, summary, spent, f"{again} --report-only")
+    console.print(f"{page}, and sweep.csv and sweep.json beside it", markup=False)
     return facts

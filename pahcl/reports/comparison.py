@@ -29,6 +29,8 @@ from pahcl.task import Task
 
 MOST_METRICS = 4
 MANY_DIFFERENCES = 3
+MOST_SENTENCES = 6
+"""Differences that are told in sentences; more of them are told by the table."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,15 @@ def sentences(compared: Compared) -> list[str]:
         f"runs of a group differ in their seed alone. The measure is the {title} on the test "
         f"split{better}."
     ]
-    for a, b, found in compared.differences:
+    differences = compared.differences
+    if len(differences) > MOST_SENTENCES:
+        clear = sum(_is_clear(found) for _, _, found in differences)
+        said.append(
+            f"{len(differences)} paired differences are in the table below; the intervals of "
+            f"{clear} of them leave 0 out."
+        )
+        return said
+    for a, b, found in differences:
         ends = with_interval(found.interval, digits)
         judged = "is unlikely to be chance" if _is_clear(found) else "may well be chance"
         share = f"With {percent(a.fraction)} of the labels: " if a.fraction is not None else ""

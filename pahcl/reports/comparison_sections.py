@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from pahcl.evaluation.summary import Summary
 from pahcl.reports.classification import ClassScores, class_scores, main_classes
 from pahcl.reports.comparison import (
     Compared,
@@ -20,6 +21,7 @@ from pahcl.reports.comparison import (
     sentences,
 )
 from pahcl.reports.curves import efficiency, overlaid_curves
+from pahcl.reports.differences import paired_pictures
 from pahcl.reports.names import UNITS_OF_TARGET, count, metric_title, percent
 from pahcl.reports.overlays import Panel, overlaid_precision_recall, overlaid_roc
 from pahcl.reports.robust_comparison import robustness_comparison
@@ -47,15 +49,24 @@ class ComparisonPage:
     sections: list[Section]
 
 
-def comparison_page(runs: Sequence[Run]) -> ComparisonPage:
-    """Make a page that lays several runs side by side."""
-    compared = compare_runs(runs)
+def comparison_page(
+    runs: Sequence[Run], summary: Summary | None = None, more: Sequence[Section] = ()
+) -> ComparisonPage:
+    """Make a page that lays several runs side by side.
+
+    Args:
+        runs: The runs.
+        summary: Their groups and differences, where they are known already.
+        more: Sections to show before the list of runs.
+    """
+    compared = compare_runs(runs, summary)
     made = [
         _groups(compared),
         _efficiency(compared),
         _curves(compared),
         _overlays(compared),
         robustness_comparison(compared),
+        *more,
         Section("runs", "Every run", tables=(run_table(compared),)),
     ]
     experiments = sorted({run.folder.experiment for run in runs})
@@ -108,7 +119,8 @@ def _efficiency(compared: Compared) -> Section | None:
         "height, it needs fewer labels for the same result. Groups are moved sideways a little so "
         "that their whiskers can be told apart.",
     )
-    return Section("efficiency", "How many labels does it take?", (drawn,))
+    pictures = (drawn, *paired_pictures(compared, task))
+    return Section("efficiency", "How many labels does it take?", pictures)
 
 
 def _curves(compared: Compared) -> Section | None:

@@ -13,6 +13,9 @@ from pahcl.reports.logs import TrainingLog
 from pahcl.reports.names import metric_in_sentence, metric_title
 from pahcl.reports.style import FULL_WIDTH, HALF_WIDTH, MUTED, PALETTE, panels, shorten, styled
 
+APART = 1.07
+"""Factor by which groups of one share of labels stand apart, so that their runs can be seen."""
+
 
 @styled
 def learning_curves(log: TrainingLog, metric: str | None) -> Figure:
@@ -133,7 +136,7 @@ def efficiency(
     for i, group in enumerate(groups):
         rows = points[points["initialisation"] == group]
         # Groups stand side by side, so that their intervals can be told apart.
-        shift = 1.035 ** (i - (len(groups) - 1) / 2)
+        shift = APART ** (i - (len(groups) - 1) / 2)
         means = rows.drop_duplicates("fraction").sort_values("fraction")
         x = means["fraction"].to_numpy() * 100 * shift
         middle = means["mean"].to_numpy()
@@ -170,7 +173,7 @@ def paired_efficiency(
         groups = [group for group in colours if group in set(found["initialisation"])]
         for i, group in enumerate(groups):
             rows = found[found["initialisation"] == group].sort_values("fraction")
-            shift = 1.035 ** (i - (len(groups) - 1) / 2)
+            shift = APART ** (i - (len(groups) - 1) / 2)
             middle = rows["difference"].to_numpy()
             ends = [middle - rows["low"].to_numpy(), rows["high"].to_numpy() - middle]
             axis.errorbar(
@@ -184,7 +187,8 @@ def paired_efficiency(
             )
         axis.axhline(0, color=MUTED, linewidth=0.9, linestyle=(0, (3, 3)), zorder=1)
         _share_axis(axis, sorted(points["fraction"].unique()))
-        axis.set_title(f"minus {shorten(side)}")
+        training = "training " if side.startswith("from scratch") else ""
+        axis.set_title(f"against {training}{shorten(side)}")
     axes[0].set_ylabel(
         f"difference of the {metric_in_sentence(metric)}" + (f" [{unit}]" if unit else "")
     )

@@ -11,9 +11,11 @@ from markupsafe import Markup, escape
 
 from pahcl import __version__
 from pahcl.errors import PahclError
+from pahcl.evaluation.summary import Summary
 from pahcl.files import write_text
 from pahcl.reports.comparison_sections import comparison_page
 from pahcl.reports.runs import Run, pretty_json
+from pahcl.reports.section import Section
 from pahcl.reports.sections import sections
 from pahcl.reports.verdict import verdict
 
@@ -62,11 +64,29 @@ def render_run(run: Run) -> str:
     return _render("run.html.j2", facts)
 
 
-def render_comparison(runs: Sequence[Run]) -> str:
-    """Write the page that lays several runs side by side."""
-    page = comparison_page(runs)
+def render_comparison(
+    runs: Sequence[Run],
+    summary: Summary | None = None,
+    more: Sequence[Section] = (),
+    title: str = "",
+    commands: Sequence[str] = (),
+) -> str:
+    """Write the page that lays several runs side by side.
+
+    Args:
+        runs: The runs.
+        summary: Their groups and differences, where they are known already.
+        more: Sections beyond the usual ones.
+        title: Its heading; "" names the experiments of the runs.
+        commands: What makes the page again; nothing names every run.
+    """
+    page = comparison_page(runs, summary, more)
     shown = " ".join(run.folder.path.as_posix() for run in runs)
-    facts = {"title": page.title, "page": page, "commands": [f"pahcl report {shown}"]}
+    facts = {
+        "title": title or page.title,
+        "page": page,
+        "commands": list(commands) or [f"pahcl report {shown}"],
+    }
     return _render("comparison.html.j2", facts)
 
 
