@@ -88,4 +88,20 @@ def _facts(one: Run, warnings: list[str]) -> dict[str, Any]:
         "low": primary.low if known and primary and primary.has_ends else None,
         "high": primary.high if known and primary and primary.has_ends else None,
         "warnings": warnings,
+        "robustness": _borne(one),
+    }
+
+
+def _borne(one: Run) -> dict[str, Any] | None:
+    """Give what a run's curve under attack comes to; None where there is none."""
+    facts = one.robustness.facts
+    if not facts or not facts["curve"]:
+        return None
+    area = facts["area"] or {}
+    return {
+        "split": facts["split"],
+        "metric": facts["metric"],
+        "mean_height": area.get("logarithmic"),
+        "mean_height_linear": area.get("linear"),
+        "warnings": facts["warnings"],
     }
