@@ -15,14 +15,15 @@ class Tally:
 
     Attributes:
         steps: Batches that were learned from; replays of one batch count as one.
-        forward: Forward passes over a batch, those of attacks included.
+        forward: Forward passes over a batch, those of attacks included; one over half of it counts
+            as half.
         backward: Backward passes over a batch, also those that reach the signal alone.
         seconds: Wall time from the first step of an epoch to its last, without validation.
     """
 
     steps: int = 0
-    forward: int = 0
-    backward: int = 0
+    forward: float = 0
+    backward: float = 0
     seconds: float = 0.0
 
     @property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from functools import partial
 from typing import Any, ClassVar, Literal, cast
 
 import torch
@@ -211,7 +210,7 @@ class AdversarialPretraining(Finetuning):
         for part in self.objective.parts(self._views(batch, attack), scale):
             summand, value = global_mean(part.sums, part.weights)
             total.add(summand)
-            sums = sums + part.sums.detach()
+            sums[part.rows] += part.sums.detach()
             values["loss"] = values.get("loss", 0.0) + value
             for name, share in part.shares.items():
                 values[name] = global_mean(share.detach(), part.weights)[1]
@@ -231,21 +230,27 @@ class AdversarialPretraining(Finetuning):
         signal, mask, target = batch["signal"], batch.get("mask"), batch["target"]
         tally = self.tally
 
-        def clean() -> Tensor:
-            tally.forward, tally.backward = tally.forward + 1, tally.backward + 1
-            outputs: Tensor = self(signal, mask)
+        def chosen(rows: slice) -> tuple[Tensor, Tensor | None, Tensor]:
+            return signal[rows], None if mask is None else mask[rows], target[rows]
+
+        def clean(rows: slice) -> Tensor:
+            real, where, _ = chosen(rows)
+            share = len(real) / len(signal)
+            tally.forward, tally.backward = tally.forward + share, tally.backward + share
+            outputs: Tensor = self(real, where)
             return outputs
 
-        def adversarial() -> Tensor:
-            aim, loss = self.aim(signal, mask, target)
-            found = replace(attack, loss=loss)(self.attacked(), signal, aim, mask)
+        def adversarial(rows: slice) -> Tensor:
+            real, where, truth = chosen(rows)
+            aim, loss = self.aim(real, where, truth)
+            found = replace(attack, loss=loss)(self.attacked(), real, aim, where)
             asked = self.objective.raises == "outputs"
-            tally.forward += found.forward_calls + found.gradient_calls + 1 + asked
-            tally.backward += found.gradient_calls + 1
-            return self.adversarial_forward(found.signal, mask)
+            share = len(real) / len(signal)
+            tally.forward += share * (found.forward_calls + found.gradient_calls + 1 + asked)
+            tally.backward += share * (found.gradient_calls + 1)
+            return self.adversarial_forward(found.signal, where)
 
-        losses = partial(self.losses, target=target)
-        return Views(clean, adversarial, losses, target, self.known()[0].kind)
+        return Views(clean, adversarial, self.losses, target, self.known()[0].kind)
 
     def attacked(self) -> nn.Module:
         """Give the network as attacks see it."""

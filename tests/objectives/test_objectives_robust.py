@@ -28,10 +28,14 @@ def views(kind, target, seed=0):
         torch.randn(len(target), outputs, generator=generator, requires_grad=True) for _ in range(2)
     )
 
-    def losses(values):
-        return loss_terms(kind, values, target)
+    def losses(values, truth):
+        return loss_terms(kind, values, truth)
 
-    return Views(lambda: clean, lambda: attacked, losses, target, kind), clean, attacked
+    return (
+        Views(lambda rows: clean[rows], lambda rows: attacked[rows], losses, target, kind),
+        clean,
+        attacked,
+    )
 
 
 def total(objective, given, weight):
@@ -75,10 +79,25 @@ def test_mixed_is_the_weighted_mean_of_two_losses(kind):
     )
 
 
+@pytest.mark.parametrize("kind", TARGETS)
+def test_a_split_batch_is_attacked_by_half(kind):
+    target = TARGETS[kind]
+    given, clean, attacked = views(kind, target)
+    parts = list(Mixed(split=True).parts(given, 1.0))
+    assert [part.rows for part in parts] == [slice(2, 4), slice(0, 2)]
+    expected = 0.0
+    for outputs, rows in ((clean, slice(2, 4)), (attacked, slice(0, 2))):
+        sums, weights = loss_terms(kind, outputs[rows], target[rows])
+        expected += 0.5 * (sums.sum() / weights.sum()).item()
+    assert total(Mixed(split=True), given, 1.0).item() == pytest.approx(expected, rel=1e-6)
+    one, _, _ = views(kind, target[:1])
+    assert [part.rows for part in Mixed(split=True).parts(one, 1.0)] == [slice(0, 1)] * 2
+
+
 def test_adversarial_training_alone_never_computes_the_clean_outputs():
     given, _, attacked = views("multilabel", TARGETS["multilabel"])
 
-    def refuse():
+    def refuse(rows):
         raise AssertionError
 
     only = Views(refuse, given.adversarial, given.losses, given.target, given.kind)
