@@ -89,6 +89,7 @@ def robustness_comparison(compared: Compared) -> Section | None:
     said = [
         f"{run.name}: {text}" for run in found.runs for text in warnings_of(run.robustness.facts)
     ]
+    said.sort(key=lambda text: "masked" not in text)  # the others spoil no comparison
     if len(said) > MOST_WARNINGS:
         more = count(len(said) - MOST_WARNINGS, "warning")
         said = [*said[:MOST_WARNINGS], f"{more} more on the runs' own pages."]
@@ -229,7 +230,7 @@ def _difference_table(compared: Compared, found: Measured) -> Table | None:
             )
     if not rows:
         return None
-    headers = ("Labels", "A", "B", "Attack", "A", "B", "A − B", "p", "Runs")
+    headers = ("Labels", "A", "B", "Attack", "A reaches", "B reaches", "A − B", "p", "Runs")
     caption = (
         f"Paired differences of the mean height: the area under the curve of the "
         f"{metric_in_sentence(metric)} over its width, on the axis of the figure, "

@@ -97,6 +97,8 @@ def test_several_seeds_widen_the_interval() -> None:
     mean = found.points([0, 1, 2])[1]
     assert mean.value == pytest.approx(np.mean([found.points([k])[1].value for k in range(3)]))
     assert mean.low < mean.value < mean.high
+    perfect = [{size: curve(9, 0)[0.0] for size in SIZES}, curve(1.5, 0.5)]
+    assert draw_curves(TASK, perfect, 300).points([0, 1])[0].high <= 1
 
 
 def test_one_person_has_no_interval_and_other_records_are_refused() -> None:
