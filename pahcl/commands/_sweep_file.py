@@ -21,6 +21,9 @@ CHECKPOINTS = ("best", "last")
 PRETRAINING = "pretraining"
 """Word of `--only` for the pretrainings without their transfers; no arm may have this name."""
 
+SCRATCH = "scratch"
+"""What tables call a start from random weights."""
+
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 """Names become names of folders."""
 
@@ -32,7 +35,7 @@ MAY_BE_GIVEN = ("run.wandb", "run.tensorboard", "run.patience", "run.compile")
 
 KEYS: Mapping[str, Mapping[str, bool]] = {
     "": {"pretraining": True, "transfer": True, "seeds": True, "layers": False,
-         "compare_with": False, "name": False},
+         "compare_with": False, "metric": False, "name": False},
     "pretraining": {"arms": True, "seed": False, "arguments": False},
     "transfer": {"config": True, "fractions": True, "arguments": False},
     "arm": {"name": True, "config": False, "checkpoint": False, "arguments": False},
@@ -74,6 +77,7 @@ class SweepFile:
         transfer_arguments: Words for `pahcl fit` of every transfer.
         layers: Configs that every run gets after its own.
         against: Names of the arms with which the others are compared.
+        metric: What is compared and drawn; None takes the task's primary metric.
     """
 
     path: Path
@@ -87,6 +91,7 @@ class SweepFile:
     transfer_arguments: tuple[str, ...]
     layers: tuple[Path, ...]
     against: tuple[str, ...]
+    metric: str | None
 
 
 def read_sweep(path: Path) -> SweepFile:
@@ -132,6 +137,7 @@ class _Reader:
             transfer_arguments=self.arguments(after, "transfer"),
             layers=self.files(top.get("layers") or [], "layers", empty=True),
             against=self.against(top.get("compare_with"), arms),
+            metric=None if top.get("metric") is None else self.name(top["metric"], "metric"),
         )
 
     def refuse(self, key: str, says: str) -> UsageError:
@@ -237,9 +243,11 @@ class _Reader:
         """Take one arm."""
         values = self.mapping(value, key, "arm")
         name = self.name(values["name"], f"{key}.name")
+        config, checkpoint = values.get("config"), values.get("checkpoint")
         if name == PRETRAINING:
             raise self.refuse(f"{key}.name", f"must be another one: --only {PRETRAINING} needs it.")
-        config, checkpoint = values.get("config"), values.get("checkpoint")
+        if name == SCRATCH and config is not None:
+            raise self.refuse(f"{key}.name", "must be another one: tables call random weights so.")
         if config is None:
             for other in ("checkpoint", "arguments"):
                 if values.get(other) is not None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 
 from pahcl.commands._sweep_file import SweepFile
 from pahcl.commands._sweep_plan import PRETRAIN, TRANSFER, Job
+from pahcl.errors import UsageError
+from pahcl.evaluation.metrics import metric_names
 from pahcl.evaluation.run import RunFolder
 from pahcl.evaluation.settings import SCRATCH
 from pahcl.evaluation.summary import Summary, summarize
 from pahcl.evaluation.tables import to_facts, to_frame
 from pahcl.files import write_json, write_text
+from pahcl.task import Kind
 
 EVIDENCE = "EvidenceWriter"
 """Key under which Lightning keeps the state of the callback that counts a training's seconds."""
@@ -65,6 +69,7 @@ def tabulate(file: SweepFile, jobs: Sequence[Job]) -> Summary:
         [job.folder for job in transfers],
         starts={job.folder.path: names[job.arm] for job in transfers},
         against=[names[name] for name in file.against],
+        lead=file.metric,
     )
     order = list(names.values())
     groups = sorted(
@@ -74,6 +79,19 @@ def tabulate(file: SweepFile, jobs: Sequence[Job]) -> Summary:
     found = sorted(summary.comparisons, key=lambda row: (rank[row[0]], rank[row[1]]))
     notes = (*summary.notes, *_about_pretraining(file, transfers))
     return replace(summary, groups=tuple(groups), comparisons=tuple(found), notes=notes)
+
+
+def require_metric(name: str | None) -> None:
+    """Refuse a metric that no task has, before anything is run.
+
+    Raises:
+        UsageError: With the nearest one.
+    """
+    known = list(dict.fromkeys(found for kind in get_args(Kind) for found in metric_names(kind)))
+    if name is not None and name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}."
+        raise UsageError(f"`metric`: no task has a metric {name}; {hint}")
 
 
 def _about_pretraining(file: SweepFile, transfers: Sequence[Job]) -> Iterator[str]:

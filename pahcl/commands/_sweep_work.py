@@ -34,6 +34,9 @@ HELD_S = 5.0
 TAIL_LINES = 8
 """Lines of a failed run's output that are shown."""
 
+FIT = (sys.executable, "-m", "pahcl", "fit")
+"""What a run's words are given to."""
+
 HELD_ELSEWHERE = "Another process is writing to"
 """What `pahcl fit` says of a run that another process took a moment before."""
 
@@ -235,7 +238,7 @@ class Work:
         self.say(job.line)
         slot = min(set(range(self.workers)) - {child.slot for child in self.children})
         process = subprocess.Popen(
-            [sys.executable, "-m", "pahcl", "fit", *job.words],
+            [*FIT, *job.words],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

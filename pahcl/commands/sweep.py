@@ -78,6 +78,10 @@ def run(arguments: argparse.Namespace) -> int:
     console = Console(highlight=False, soft_wrap=True)
     if arguments.dry_run:
         return dry_run(console, jobs, arguments.json)
+    if file.metric is not None:
+        from pahcl.commands._sweep_results import require_metric
+
+        require_metric(file.metric)
     outcome = work(console, [] if arguments.report_only else jobs, arguments.workers)
     if arguments.shard is not None and not arguments.report_only:
         again = f"pahcl sweep {arguments.file} --report-only"
@@ -95,8 +99,8 @@ def run(arguments: argparse.Namespace) -> int:
         "blocked": [job.title for job in outcome.blocked],
     }
     write_json(arguments.json, {**told, **facts})
-    for job in outcome.failed:
-        console.print(f"Failed: {job.title}; see {job.folder.path}", markup=False)
+    for job, why in outcome.failed.items():
+        console.print(f"Failed: {job.title}: {why.splitlines()[0]}", markup=False)
     if outcome.blocked:
         console.print(f"Not run, since their pretraining failed: {len(outcome.blocked)}.")
     console.print(f"{len(done)} of {len(every)} runs are complete.", markup=False)

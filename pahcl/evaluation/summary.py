@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pahcl.errors import PahclError, UsageError
-from pahcl.evaluation.compare import Comparison, paired_comparison
+from pahcl.evaluation.compare import Comparison, check_metric, paired_comparison
 from pahcl.evaluation.evidence import verify_evidence
 from pahcl.evaluation.groups import Group, TestedRun, find_group, group_runs
 from pahcl.evaluation.metrics import metric_names
 from pahcl.evaluation.receipt import NO_EVIDENCE
 from pahcl.evaluation.run import RunFolder
 from pahcl.evaluation.settings import SCRATCH
-from pahcl.task import Kind
+from pahcl.task import Kind, Task
 
 DEFAULT_METRICS: Mapping[Kind, tuple[str, ...]] = {
     "binary": ("auroc", "auprc", "f1"),
@@ -60,6 +60,7 @@ def summarize(
     level: float = 0.95,
     starts: Mapping[Path, str] | None = None,
     against: Sequence[str] = (SCRATCH,),
+    lead: str | None = None,
 ) -> Summary:
     """Group runs, score the groups and compare them.
 
@@ -75,11 +76,12 @@ def summarize(
         level: Nominal coverage of the intervals.
         starts: Names for the starts of runs, by their folders; runs of two names are two groups.
         against: Initialisations with which the other groups are compared, in this order.
+        lead: Metric to lead tables and comparisons in place of the task's primary one.
 
     Raises:
         UsageError: An unknown metric or group, or runs of one group with different test records.
     """
-    tested, unfinished = _load(runs, starts or {})
+    tested, unfinished = _load(runs, starts or {}, lead)
     wanted = _choose_metrics(tested, metrics)
     settings = (samples, seed, level)
     groups = group_runs(tested, wanted, group_by, settings)
@@ -101,7 +103,7 @@ def _simulated(groups: Sequence[Group]) -> Iterator[str]:
 
 
 def _load(
-    runs: Sequence[RunFolder], starts: Mapping[Path, str]
+    runs: Sequence[RunFolder], starts: Mapping[Path, str], lead: str | None
 ) -> tuple[list[TestedRun], tuple[tuple[RunFolder, str], ...]]:
     """Read the evidence of runs; what cannot be read gets a reason."""
     tested, unfinished = [], []
@@ -120,7 +122,7 @@ def _load(
                 TestedRun(
                     folder,
                     folder.load_config(),
-                    folder.load_task(),
+                    _led(folder.load_task(), lead),
                     folder.load_predictions(),
                     folder.load_receipt(),
                     starts.get(folder.path, ""),
@@ -129,6 +131,12 @@ def _load(
         except PahclError as error:
             unfinished.append((folder, str(error)))
     return tested, tuple(unfinished)
+
+
+def _led(task: Task, metric: str | None) -> Task:
+    """Give a task with another primary metric; a task of another kind keeps its own."""
+    known = metric is not None and metric in metric_names(task.kind)
+    return replace(task, primary_metric=check_metric(task, metric)) if known else task
 
 
 def _choose_metrics(runs: Sequence[TestedRun], metrics: Sequence[str] | None) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pahcl.evaluation.compare import Comparison as Difference
 from pahcl.evaluation.groups import Group, find_group, spread
@@ -264,11 +264,16 @@ def difference_table(compared: Compared, task: Task) -> Table:
     return Table(headers, tuple(rows), caption, frozenset({0, 1, 2}))
 
 
+def _is_same(one: Task, other: Task) -> bool:
+    """Say whether two tasks ask the same, whatever metric leads."""
+    return replace(one, primary_metric=other.primary_metric) == other
+
+
 def run_table(compared: Compared) -> Table:
     """List every run."""
     names = [compared.task.primary_metric] if compared.task else []
     for run in compared.runs:
-        if compared.task is None or run.task == compared.task:
+        if compared.task is None or (run.task and _is_same(run.task, compared.task)):
             names += [name for name in run.metrics.get("metrics", {}) if name not in names]
     names = names[:MOST_METRICS]
     starts = {one.folder.path: one.initialisation for g in compared.groups for one in g.runs}

@@ -8,11 +8,14 @@ import pytest
 import yaml
 
 from pahcl.cli import main
+from pahcl.commands._sweep_file import read_sweep
+from pahcl.commands._sweep_plan import plan
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"
 EXPERIMENTS = sorted([*CONFIGS.glob("pretrain/*.yaml"), *CONFIGS.glob("finetune/*.yaml")])
-LAYERS = sorted(set(CONFIGS.rglob("*.yaml")) - set(EXPERIMENTS))
+SWEEPS = sorted(CONFIGS.glob("sweep/*.yaml"))
+LAYERS = sorted(set(CONFIGS.rglob("*.yaml")) - {*EXPERIMENTS, *SWEEPS})
 PROTOCOLS = sorted(CONFIGS.glob("protocol/*/*.yaml"))
 BASE = CONFIGS / "finetune" / "code15_code6.yaml"
 ON_THIS_MACHINE = [
@@ -74,3 +77,18 @@ def test_every_division_of_the_paper_has_its_file() -> None:
 @pytest.mark.parametrize("file", EXPERIMENTS, ids=lambda file: file.stem)
 def test_experiments_run_in_their_own_size(file: Path) -> None:
     assert try_out(file, words=("--data.init_args.batch_size=2", "--trainer.fast_dev_run=1")) == 0
+
+
+@pytest.mark.parametrize("file", SWEEPS, ids=lambda file: file.stem)
+def test_every_line_of_a_sweep_is_understood(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs = plan(read_sweep(file), Path("runs"), seeds=[3])
+    for job in jobs:
+        assert main(["fit", *job.words, "--print_config"]) == 0, job.line
+        config = yaml.safe_load(capsys.readouterr().out)
+        assert config["run"]["name"] == job.folder.name
+        assert config["seed_everything"] == job.seed
+        assert config["data"]["init_args"]["fraction"] == float(job.fraction or 1.0)
+        started = config["model"]["init_args"]["pretrained"]
+        assert started == (job.start.as_posix() if job.start else None)
