@@ -67,7 +67,7 @@ def require_parsed(
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["pretrain", "RECIPE=none"], "No recipe none; there are: adversarial_"),
+        (["pretrain", "RECIPE=none"], "No recipe none; there are: adversarial"),
         (["finetune", "TASK=none"], "No task none; there are:"),
         (["pretrain", "TRAINER=none"], "No trainer none; there are: cpu"),
         (["finetune", "TRAINER=none"], "No trainer none; there are: cpu"),
