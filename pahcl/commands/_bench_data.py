@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-import platform
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +20,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from data_modules.ptbxl import PTBXLDataModule
+from pahcl.commands._bench import Figure, peak_memory
 from pahcl.errors import PahclError, UsageError
 from pahcl.simulation import ptbxl as simulated
 
@@ -35,37 +33,9 @@ FAST_ROUNDS = 5
 Batches = Callable[[], Iterator[Any]]
 
 
-@dataclass(frozen=True)
-class Figure:
-    """Hold one measured number.
-
-    Args:
-        value: The number.
-        unit: Its unit.
-        goal: What it should reach.
-        better: Whether a higher or a lower value is the better one.
-    """
-
-    value: float
-    unit: str
-    goal: float | None = None
-    better: Literal["higher", "lower"] = "higher"
-
-    @property
-    def is_met(self) -> bool:
-        """Say whether the goal is reached; true where there is none."""
-        if self.goal is None:
-            return True
-        return self.value >= self.goal if self.better == "higher" else self.value <= self.goal
-
-    def to_dict(self) -> dict[str, Any]:
-        """Write the figure as plain types."""
-        return asdict(self)
-
-
 def measure(
     records: int, batch_size: int, rounds: int, memory_records: int, fs: int
-) -> tuple[dict[str, Figure], dict[str, str]]:
+) -> dict[str, Figure]:
     """Make a synthetic corpus, pack it, and measure.
 
     Args:
@@ -76,7 +46,7 @@ def measure(
         fs: Rate of the records in Hz, 100 or 500.
 
     Returns:
-        The figures by name, and what machine they were measured on.
+        The figures by name.
 
     Raises:
         UsageError: A number is too small to measure anything.
@@ -100,31 +70,7 @@ def measure(
             figures |= memory(here, memory_records, fs)
         if torch.cuda.is_available():
             figures |= training(module)
-    return figures, machine()
-
-
-def machine() -> dict[str, str]:
-    """Say what this machine is."""
-    facts = {
-        "system": platform.platform(terse=True),
-        "processor": processor(),
-        "cores": str(os.cpu_count()),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-    }
-    if torch.cuda.is_available():
-        facts["gpu"] = torch.cuda.get_device_name()
-    return facts
-
-
-def processor() -> str:
-    """Name the processor, as far as the system tells."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+    return figures
 
 
 def multiply(corpus: Path, records: int, out: Path, fs: int) -> Path:
@@ -303,19 +249,6 @@ def report_peak(root: str, out: str, fs: int) -> None:
     """Pack a corpus and write the peak memory in bytes to standard output."""
     PTBXLDataModule.prepare(root, out, fs, progress=False)
     sys.stdout.write(f"{peak_memory()}\n")
-
-
-def peak_memory() -> int:
-    """Give the peak memory of this process and its largest child so far, in bytes."""
-    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-    try:
-        # Of this program alone; getrusage would count what the starting process held before.
-        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-        own = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024
-    except (OSError, StopIteration):
-        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return int(own + children // 1024) if sys.platform == "darwin" else own * 1024 + children
-    return own + children
 
 
 # Training on a GPU

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from pahcl.commands._common import write_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pahcl.commands._bench import Figure
+
+WIDE = 160
+"""Columns of a table that is written to a file or a pipe."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +37,32 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="measure the memory of `prepare` for N and 10 N records; 0 leaves it out",
     )
-    data.add_argument("--json", metavar="FILE", help="also write the figures there")
+    attack = subjects.add_parser("attack", help="adversarial recipes: time, memory, robustness")
+    attack.add_argument(
+        "--recipes",
+        nargs="+",
+        metavar="R",
+        help="beside the clean one (default: all: paper fast one_step free trades)",
+    )
+    attack.add_argument(
+        "--records", type=int, default=2000, metavar="N", help="records of the synthetic corpus"
+    )
+    attack.add_argument("--seeds", type=int, default=3, metavar="N", help="trainings of a recipe")
+    attack.add_argument(
+        "--epochs", type=int, default=8, metavar="N", help="of a training; half of them are clean"
+    )
+    attack.add_argument(
+        "--epsilon", type=float, default=0.02, metavar="E", help="of the attacks at the end, in mV"
+    )
+    attack.add_argument(
+        "--size", choices=("small", "paper"), default="small", help="network that is timed"
+    )
+    attack.add_argument("--batch-size", type=int, default=32, metavar="B", help="records in a step")
+    attack.add_argument(
+        "--rounds", type=int, default=5, metavar="R", help="rounds of timing, of which the median"
+    )
+    for subject in (data, attack):
+        subject.add_argument("--json", metavar="FILE", help="also write the figures there")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -36,29 +70,56 @@ def run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from pahcl.commands import _bench_data
+    from pahcl.commands._bench import machine
 
-    figures, machine = _bench_data.measure(
-        records=arguments.records,
-        batch_size=arguments.batch_size,
-        rounds=arguments.rounds,
-        memory_records=arguments.memory_records,
-        fs=arguments.fs,
-    )
-    table = Table("figure", "value", "unit", "goal", title="pahcl bench data")
+    console = Console()
+    if not console.is_terminal:
+        console.width = WIDE
+    figures = {"data": _data, "attack": _attack}[arguments.bench](arguments, console)
+    table = Table("figure", "value", "unit", "goal", title=f"pahcl bench {arguments.bench}")
     for name, figure in figures.items():
         sign = "at most" if figure.better == "lower" else "at least"
         goal = "" if figure.goal is None else f"{sign} {figure.goal:g}"
         colour = "" if figure.goal is None else "green" if figure.is_met else "red"
         value = f"[{colour}]{figure.value:,.4g}[/]" if colour else f"{figure.value:,.4g}"
         table.add_row(name, value, figure.unit, goal)
-    console = Console()
     console.print(table)
-    console.print(", ".join(f"{key} {value}" for key, value in machine.items()), highlight=False)
+    here = machine()
+    console.print(", ".join(f"{key} {value}" for key, value in here.items()), highlight=False)
     facts = {
-        "bench": "data",
+        "bench": arguments.bench,
         "figures": {name: figure.to_dict() for name, figure in figures.items()},
-        "machine": machine,
+        "machine": here,
     }
     write_json(arguments.json, facts)
     return 0 if all(figure.is_met for figure in figures.values()) else 1
+
+
+def _data(arguments: argparse.Namespace, console: Console) -> dict[str, Figure]:
+    from pahcl.commands import _bench_data
+
+    return _bench_data.measure(
+        records=arguments.records,
+        batch_size=arguments.batch_size,
+        rounds=arguments.rounds,
+        memory_records=arguments.memory_records,
+        fs=arguments.fs,
+    )
+
+
+def _attack(arguments: argparse.Namespace, console: Console) -> dict[str, Figure]:
+    from pahcl.commands import _bench_attack
+
+    return _bench_attack.measure(
+        _bench_attack.Settings(
+            recipes=_bench_attack.chosen(arguments.recipes),
+            records=arguments.records,
+            seeds=arguments.seeds,
+            epochs=arguments.epochs,
+            epsilon=arguments.epsilon,
+            size=arguments.size,
+            batch_size=arguments.batch_size,
+            rounds=arguments.rounds,
+        ),
+        console,
+    )
