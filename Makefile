@@ -17,7 +17,7 @@ PAHCL := $(BIN)/pahcl
 # or a file of configs/size/, PROTOCOL: a folder of configs/protocol/ (FRACTION: one of its files),
 # SWEEP: a file of configs/sweep/, of which WORKERS runs go side by side.
 # ARGS: anything more, as `pahcl fit` takes it.
-RECIPE ?= supervised
+RECIPE ?= adversarial
 TASK ?= code15_af
 STRATEGY ?= full
 FRACTION ?= 0.1
@@ -85,7 +85,7 @@ known-task:
 known-sweep:
 	@test -e configs/sweep/$(SWEEP).yaml || { echo "No sweep $(SWEEP); there are: $(basename $(notdir $(wildcard configs/sweep/*.yaml)))"; exit 2; }
 
-pretrain: known-recipe known-machine setup $(if $(HAS_REAL),,simulated) ## pretrain an encoder: RECIPE=supervised TRAINER=cpu|gpu|ddp|debug SIZE=paper|small
+pretrain: known-recipe known-machine setup $(if $(HAS_REAL),,simulated) ## pretrain an encoder: RECIPE=adversarial TRAINER=cpu|gpu|ddp|debug SIZE=paper|small
 	@$(SAY)
 	$(ENVIRONMENT) $(PAHCL) fit --config $(RECIPE_FILE) --config configs/trainer/$(TRAINER).yaml $(SIZE_CONFIG) --run.name $(basename $(notdir $(RECIPE_FILE)))$(SUFFIX) --run.test true $(ARGS)
 
@@ -102,32 +102,25 @@ sweep: known-sweep known-machine setup $(if $(HAS_REAL),,simulated) ## pretraini
 	@$(SAY)
 	$(ENVIRONMENT) $(PAHCL) sweep configs/sweep/$(SWEEP).yaml --root runs$(SUFFIX:-%=/%) --workers $(WORKERS) -- --config configs/trainer/$(TRAINER).yaml $(SIZE_CONFIG) $(ARGS)
 
-# The demo: pretrain on the first corpus, transfer to small label fractions of the second, from that
-# checkpoint and from scratch. Runs are small, so each takes one core, and as many go side by side as
-# there are cores. What is done is not done again; `rm -rf demo` starts over.
+# The demo: pretrain on the first corpus, on clean and on attacked signals; transfer both, and nothing,
+# to small label fractions of the second; see what is left of both under attack. Runs are small, so
+# each takes one core, and as many go side by side as there are cores. What is done is not done again;
+# `rm -rf demo` starts over.
 DEMO := demo
-DEMO_RUNS := $(DEMO)/runs
-DEMO_FRACTIONS := 0.05 0.1
-DEMO_SEEDS := 0 1 2
-DEMO_CHECKPOINT := $(DEMO_RUNS)/pretrain/supervised/checkpoints/best.ckpt
+DEMO_SWEEP := $(DEMO)/runs/adversarial_demo
 demo: export PAHCL_DATA := $(DEMO)/data
 demo: export PAHCL_STORES := $(DEMO)/stores
 demo: export OMP_NUM_THREADS := 1
-demo: setup ## the whole walk on simulated corpora: a table and a page of figures, in minutes
-	$(call COMPLETE,$(DEMO)/data/ptb-xl) || $(PAHCL) simulate ptbxl --out $(DEMO)/data/ptb-xl --records 3000 --seed 1
-	$(call COMPLETE,$(DEMO)/data/code15) || $(PAHCL) simulate code15 --out $(DEMO)/data/code15 --records 4000 --seed 2
+demo: setup ## the whole walk on simulated corpora: tables and pages of figures, in minutes
+	$(call COMPLETE,$(DEMO)/data/ptb-xl) || $(PAHCL) simulate ptbxl --out $(DEMO)/data/ptb-xl --records 2000 --seed 1
+	$(call COMPLETE,$(DEMO)/data/code15) || $(PAHCL) simulate code15 --out $(DEMO)/data/code15 --records 3000 --seed 2
 	$(PAHCL) prepare ptbxl --root $(DEMO)/data/ptb-xl --out $(DEMO)/stores/ptbxl --fs 100 --workers 2
 	$(PAHCL) prepare code15 --root $(DEMO)/data/code15 --out $(DEMO)/stores/code15 --workers 2
-	$(PAHCL) fit --config configs/pretrain/supervised_ptbxl.yaml --config configs/size/demo.yaml --run.root $(DEMO_RUNS) --run.name supervised --run.test true --trainer.max_epochs 15
-	@for fraction in $(DEMO_FRACTIONS); do for seed in $(DEMO_SEEDS); do for from in scratch pretrained; do \
-		name=$$from-$$fraction-seed$$seed; \
-		test -e $(DEMO_RUNS)/transfer/$$name/receipt.json || echo "$(PAHCL) fit --config configs/finetune/code15_code6.yaml --config configs/size/demo.yaml --run.root $(DEMO_RUNS) --run.experiment transfer --run.name $$name --run.test true --run.wandb off --trainer.max_epochs 30 --data.fraction $$fraction --seed_everything $$seed $$(test $$from = scratch || echo --model.pretrained $(DEMO_CHECKPOINT))"; \
-	done; done; done | xargs -r -P $$(nproc 2>/dev/null || echo 2) -I LINE sh -c 'echo "LINE"; exec LINE'
-	$(PAHCL) report $(DEMO_RUNS)/pretrain/supervised
-	$(PAHCL) report $(DEMO_RUNS)/transfer/pretrained-0.1-seed0
-	$(PAHCL) report $(DEMO_RUNS)/transfer --out $(DEMO)/report.html
-	$(PAHCL) summarize $(DEMO_RUNS)/transfer
-	@echo "These corpora are simulated: docs/simulation.md says what one may not conclude. Open $(DEMO)/report.html"
+	$(PAHCL) sweep configs/sweep/adversarial_demo.yaml --root $(DEMO)/runs --workers $$(nproc 2>/dev/null || echo 2)
+	$(PAHCL) robustness $(DEMO_SWEEP)/pretrain --epsilon 0 0.0025 0.005 0.01 0.02 0.05 --restarts 1 --no-worst-case --no-corruptions
+	$(PAHCL) report $(DEMO_SWEEP)/pretrain --out $(DEMO)/pretraining.html
+	$(PAHCL) report $(DEMO_SWEEP)/pretrain/adversarial-seed42
+	@echo "These corpora are simulated: docs/simulation.md says what one may not conclude. Open $(DEMO_SWEEP)/sweep.html (the transfers) and $(DEMO)/pretraining.html (what attacks leave of both pretrainings)."
 
 test: setup ## run the tests
 	$(BIN)/python -m pytest
@@ -139,7 +132,7 @@ lint: setup ## ruff: style and format
 typecheck: setup ## mypy, strict
 	$(BIN)/mypy
 
-bench: setup ## measure speed: BENCH=data
+bench: setup ## measure speed: BENCH=data|attack
 	$(PAHCL) bench $(or $(BENCH),data)
 
 clean: ## remove what the tools cache; data, stores and runs stay
