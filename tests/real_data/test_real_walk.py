@@ -124,3 +124,56 @@ def test_the_summary_groups_the_seeds(place: Path) -> None:
     assert (rows["finetune"]["dataset"], rows["finetune"]["simulated"]) == ("CODE15", False)
     assert rows["finetune"]["initialisation"] == "pretrain/ptbxl"
     assert len(rows["finetune"]["metrics"]["mae"]["runs"]) == 2
+
+
+@pytest.fixture(scope="module")
+def attacked(place: Path, samples: Path) -> Path:
+    """Walk on: pretrain against attacks, carry over, attack both runs, report."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PAHCL_DATA", str(samples))
+        patch.setenv("PAHCL_STORES", "stores")
+        patch.chdir(place)
+        words = [
+            *SMALL,
+            "--run.experiment=attacked",
+            "--run.test=true",
+            "--data.init_args.store=stores/ptbxl-100hz",
+            "--model.init_args.warmup_epochs=1",
+            "--trainer.max_epochs=2",
+        ]
+        recipe_file = f"--config={ROOT}/configs/pretrain/adversarial_ptbxl.yaml"
+        assert main(["fit", recipe_file, *words, "--run.name=ptbxl"]) == 0
+        finetune = f"--config={ROOT}/configs/finetune/code15_age.yaml"
+        start = "--model.init_args.pretrained=runs/attacked/ptbxl/checkpoints/best.ckpt"
+        more = ["--run.experiment=attacked", "--run.name=age", "--run.test=true"]
+        assert main(["fit", finetune, *SMALL, *more, start]) == 0
+        sizes = ["--epsilon", "0", "0.01", "--restarts", "1", "--queries", "20"]
+        assert main(["robustness", "runs/attacked", *sizes, "--mains", "50"]) == 0
+        assert main(["report", "runs/attacked/ptbxl"]) == 0
+        assert main(["report", "runs/attacked", "--out", "attacked.html"]) == 0
+    return place
+
+
+def test_real_records_are_learned_under_attack(attacked: Path) -> None:
+    run = RunFolder(attacked / "runs/attacked/ptbxl")
+    assert verify_evidence(run) == []
+    cost = run.load_receipt()["cost"]
+    steps = cost["adversarial"]["steps"]
+    assert steps == cost["clean"]["steps"] > 0
+    assert cost["adversarial"]["backward"] == steps * 13
+    assert cost["wall_time_ratio"] > 2
+    start = RunFolder(attacked / "runs/attacked/age").load_receipt()["pretrained"]
+    assert start["sha256"] == sha256_file(run.best)
+
+
+def test_real_records_are_attacked_and_shown(attacked: Path) -> None:
+    run = RunFolder(attacked / "runs/attacked/ptbxl")
+    found = run.load_robustness()
+    assert found["n_records"] == 51
+    assert [point["epsilon"] for point in found["curve"]] == [0.01]
+    assert found["corruptions"]
+    page = run.report.read_text(encoding="utf-8")
+    assert "What is left of it under attack?" in page
+    assert "What does the attack add?" in page
+    assert RunFolder(attacked / "runs/attacked/age").load_robustness()["metric"] == "mae"
+    assert (attacked / "attacked.html").is_file()
