@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,7 +23,10 @@ from pahcl.files import sha256_file, write_json
 PRETRAIN = "pretrain"
 TRANSFER = "transfer"
 RECORD = "made_by.json"
-"""File of a run folder: the words and configs of the `pahcl fit` that a sweep has seen end well."""
+"""File of a run folder: what the `pahcl fit` was given that a sweep has seen end well."""
+
+ENVIRONMENT = re.compile(r"\$\{oc\.env:\s*(\w+)")
+"""An environment variable that a config reads, such as where the data lie."""
 
 OUTPUT = "sweep.log"
 """File of a run folder: what its `pahcl fit` wrote."""
@@ -176,10 +180,13 @@ def _chain(job: Job) -> tuple[str, int]:
 
 
 def record(job: Job) -> dict[str, Any]:
-    """Write down with which words and configs a run is made."""
+    """Write down with which words, configs and environment a run is made."""
+    texts = [config.read_text(encoding="utf-8") for config in job.configs]
+    read = sorted({name for text in texts for name in ENVIRONMENT.findall(text)})
     return {
         "words": list(job.words),
         "configs": {config.as_posix(): sha256_file(config) for config in job.configs},
+        "environment": {name: os.environ.get(name) for name in read},
     }
 
 

@@ -278,7 +278,7 @@ class Work:
             self.held[job] = time.monotonic() + HELD_S
         else:
             end = "\n".join(f"    {line}" for line in told.splitlines()[-TAIL_LINES:])
-            self._fail(job, f"{ending(status)}; {job.folder.path / OUTPUT} ends with\n{end}")
+            self._fail(job, f"{ending(status)} (see {job.folder.path / OUTPUT}):\n{end}")
 
     def _recheck(self) -> None:
         """Take out transfers that were complete, but whose pretraining was made again now."""

@@ -100,7 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
     }
     write_json(arguments.json, {**told, **facts})
     for job, why in outcome.failed.items():
-        console.print(f"Failed: {job.title}: {why.splitlines()[0]}", markup=False)
+        console.print(f"Failed: {job.title}: {why.splitlines()[0].rstrip(':')}", markup=False)
     if outcome.blocked:
         console.print(f"Not run, since their pretraining failed: {len(outcome.blocked)}.")
     console.print(f"{len(done)} of {len(every)} runs are complete.", markup=False)

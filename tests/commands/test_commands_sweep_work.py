@@ -22,7 +22,7 @@ from pahcl.cli import main
 from pahcl.commands import _sweep_work
 from pahcl.commands._run import one_writer
 from pahcl.commands._sweep_file import read_sweep
-from pahcl.commands._sweep_plan import is_held, plan
+from pahcl.commands._sweep_plan import RECORD, is_held, keep_record, plan, record
 from pahcl.commands._sweep_results import _total
 from pahcl.commands._sweep_work import Estimate, TerminatedError, Work, duration, environment
 from pahcl.evaluation.run import RunFolder
@@ -273,6 +273,19 @@ def test_the_rest_is_guessed_from_runs_of_the_same_kind(place: Path) -> None:
     assert guess.of(jobs[3]) == 10.0  # another fraction: what is known of transfers
     assert guess.rest(jobs[2:], {jobs[0]: 40.0}) == pytest.approx((60 + 30) / 2)
     assert [duration(x) for x in (5.4, 61, 7300)] == ["5 s", "1 min", "2 h 1 min"]
+
+
+def test_what_a_run_was_made_by_names_the_data(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = jobs_of(place)[0]
+    job.folder.path.mkdir(parents=True)
+    keep_record(job)
+    before = json.loads((job.folder.path / RECORD).read_text())
+    assert before == record(job)
+    assert before["environment"]["PAHCL_DATA"]
+    monkeypatch.setenv("PAHCL_DATA", "elsewhere")
+    assert before != record(job)
 
 
 def test_passes_are_counted_over_all_kinds_of_steps() -> None:
