@@ -43,3 +43,13 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
             folder / name, records=RECORDS, seed=7
         )
     return folder
+
+
+@pytest.fixture
+def place(corpora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand in an empty folder with simulated data in reach."""
+    stores = corpora.parent / "stores"  # packed once for all tests
+    monkeypatch.setenv("PAHCL_DATA", str(corpora))
+    monkeypatch.setenv("PAHCL_STORES", str(stores))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

@@ -8,7 +8,7 @@ import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,21 +25,15 @@ from torch.utils.data import DataLoader
 
 from data_modules.ptbxl import PTBXLDataModule
 from pahcl.attacks.apgd import APGD
-from pahcl.attacks.fgsm import FGSM
-from pahcl.attacks.n_fgsm import NFGSM
-from pahcl.attacks.pgd import PGD
 from pahcl.commands._bench import Figure, memory_in_use, peak_memory
-from pahcl.encoders.base import Encoder
+from pahcl.commands._bench_recipes import CLEAN, RECIPES
 from pahcl.encoders.pooling import Flatten
 from pahcl.encoders.resnet import ResNet1d, SmallResNet1d
 from pahcl.errors import UsageError
 from pahcl.evaluation.metrics import evaluate
 from pahcl.evaluation.predictions import predictions_table
-from pahcl.modules.adversarial import AdversarialPretraining
 from pahcl.modules.callbacks import StepSeed
 from pahcl.modules.finetuning import Finetuning
-from pahcl.modules.free import FreeAdversarialPretraining
-from pahcl.objectives.robust import TRADES, Mixed
 from pahcl.signals.leads import STANDARD_12
 from pahcl.signals.spec import Filter, SignalSpec
 from pahcl.simulation import ptbxl as simulated
@@ -61,64 +55,6 @@ CLASSES = tuple("abcdef")
 THRESHOLDS = np.full(len(CLASSES), 0.5)
 
 T = TypeVar("T")
-Method = Callable[..., Finetuning]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Name a way of training and how it is made.
-
-    Args:
-        title: For people.
-        make: Encoder, epsilon and further arguments -> module.
-        replays: Steps of the optimiser for each batch; epochs with attacks are divided by it.
-    """
-
-    title: str
-    make: Method
-    replays: int = 1
-
-
-def _adversarial(encoder: Encoder, attack: Any, **settings: Any) -> Finetuning:
-    return AdversarialPretraining(encoder, attack=attack, guard=None, **settings)
-
-
-CLEAN = "clean"
-RECIPES = {
-    CLEAN: Recipe("clean", lambda encoder, epsilon, **more: Finetuning(encoder, **more)),
-    "paper": Recipe(
-        "APGD-10, (clean + adversarial) / 2",
-        lambda encoder, epsilon, **more: _adversarial(
-            encoder, APGD(epsilon=epsilon, steps=10), objective=Mixed(weight=0.5), **more
-        ),
-    ),
-    "fast": Recipe(
-        "PGD-3 on half of each batch",
-        lambda encoder, epsilon, **more: _adversarial(
-            encoder, PGD(epsilon=epsilon, steps=3), objective=Mixed(weight=0.5, split=True), **more
-        ),
-    ),
-    "one_step": Recipe(
-        "N-FGSM, (clean + adversarial) / 2",
-        lambda encoder, epsilon, **more: _adversarial(
-            encoder, NFGSM(epsilon=epsilon), objective=Mixed(weight=0.5), **more
-        ),
-    ),
-    "free": Recipe(
-        "free, two replays",
-        lambda encoder, epsilon, **more: FreeAdversarialPretraining(
-            encoder=encoder, attack=FGSM(epsilon=epsilon), replays=2, guard=None, **more
-        ),
-        replays=2,
-    ),
-    "trades": Recipe(
-        "TRADES, PGD-10",
-        lambda encoder, epsilon, **more: _adversarial(
-            encoder, PGD(epsilon=epsilon, steps=10), objective=TRADES(), **more
-        ),
-    ),
-}
-"""`paper` and `fast` are those of configs/pretrain/."""
 
 
 def chosen(names: Sequence[str] | None) -> tuple[str, ...]:

@@ -31,16 +31,6 @@ SMALL = [
 ]
 
 
-@pytest.fixture
-def place(corpora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Stand in an empty folder with simulated data in reach."""
-    stores = corpora.parent / "stores"  # packed once for all tests
-    monkeypatch.setenv("PAHCL_DATA", str(corpora))
-    monkeypatch.setenv("PAHCL_STORES", str(stores))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def fit_line(name: str, *more: str, experiment: str = "finetune/ptbxl_superclass") -> list[str]:
     config = f"--config={ROOT}/configs/{experiment}.yaml"
     return ["fit", config, *SMALL, f"--run.name={name}", "--trainer.max_epochs=1", *more]
@@ -226,33 +216,6 @@ def test_two_processes_train_and_test_together(place: Path) -> None:
     ids = [sorted(run.load_predictions()["record_id"]) for run in (one, two)]
     assert ids[0] == ids[1]
     assert [path.name for path in (place / "runs/finetune").iterdir() if "left" in path.name] == []
-
-
-def test_two_processes_train_against_an_attack(place: Path) -> None:
-    line = fit_line("attacked", "--trainer.devices=2", "--trainer.strategy=ddp")
-    line += [
-        "--model=AdversarialPretraining",
-        "--model.encoder=SmallResNet1d",
-        "--model.pooling=MaskedMeanPool",
-        "--model.attack=APGD",
-        "--model.attack.steps=2",
-        "--model.warmup_epochs=1",
-        "--model.separate_norm=true",
-        "--trainer.max_epochs=3",
-        "--data.init_args.batch_size=16",
-    ]
-    done = subprocess.run(
-        [sys.executable, "-m", "pahcl", *line],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    run = RunFolder(place / "runs/finetune/attacked")
-    kept = torch.load(run.last, weights_only=True)
-    assert kept["cost"]["adversarial"]["steps"] == 2 * kept["cost"]["clean"]["steps"]
-    assert all(value.isfinite().all() for value in kept["state_dict"].values())
 
 
 @pytest.mark.parametrize(
