@@ -151,6 +151,8 @@ class APGD(Attack):
                 f"APGD needs `steps` and `restarts` of 1 or more, got {self.steps}, "
                 f"{self.restarts}."
             )
+        if not 0 < self.rho <= 1:
+            raise UsageError(f"APGD: `rho` must be above 0 and at most 1, got {self.rho}.")
         if self.mode not in ("best_loss", "best_adversarial"):
             raise UsageError(
                 f"APGD: `mode` is {self.mode!r}; use one of best_loss, best_adversarial."

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -56,6 +57,15 @@ class BandLimitedPGD(Attack):
                 f"BandLimitedPGD needs `steps` of 1 and `clips` of 0 or more, got {self.steps}, "
                 f"{self.clips}."
             )
+
+    def at_rate(self, fs: float) -> Self:
+        """Give the same attack, in seconds and Hz, for another sampling rate in Hz."""
+        return replace(self, fs=fs)
+
+    @property
+    def starts_clean(self) -> bool:
+        """Say whether the first gradient is taken at the clean signal: it is."""
+        return True
 
     def search(self, oracle: Oracle) -> Found:
         """Climb from the clean signal."""

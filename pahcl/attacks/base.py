@@ -21,7 +21,7 @@ from pahcl.errors import SpecError, UsageError
 Amplitude = Literal["rms", "mad", "peak"]
 CHOICES: dict[str, tuple[str | None, ...]] = {
     "norm": ("linf", "l2", "l1"),
-    "loss": (None, "bce", "bce_sum", "ce", "dlr", "margin", "mse"),
+    "loss": (None, "bce", "bce_sum", "ce", "soft_ce", "dlr", "margin", "mse"),
     "relative_to": (None, "rms", "mad", "peak"),
 }
 
@@ -65,7 +65,8 @@ class Attack(ABC):
         epsilon: Largest norm of the perturbation, in the unit of the signal (mV where it is not
             normalised), or as a share with `relative_to`.
         norm: `linf` bounds every sample, `l2` and `l1` a record's norm over all leads and samples.
-        loss: What is raised: `bce` (mean over labels), `bce_sum`, `ce`, `dlr`, `margin`, `mse`.
+        loss: What is raised: `bce` (mean over labels), `bce_sum`, `ce`, `soft_ce`, `dlr`, `margin`,
+            `mse`.
             None: `ce` for class numbers, `bce` for labels.
         labels: Attack the loss of these outputs alone.
         targeted: The target is what the model shall say, not what is right.
@@ -110,11 +111,20 @@ class Attack(ABC):
             raise UsageError(f"{name}: `labels` must name outputs from 0 on, got {self.labels}.")
         if self.leads is not None:
             LeadMap(self.leads)
+        for key in ("step", "noise"):  # of the attacks that have them, in epsilons
+            value = getattr(self, key, None)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise UsageError(f"{name}: `{key}` must be above 0, got {value}.")
 
     @property
     def budget_factor(self) -> float:
         """How many epsilons long the perturbation may be."""
         return 1.0
+
+    @property
+    def starts_clean(self) -> bool:
+        """Say whether the first gradient is taken at the clean signal."""
+        return False
 
     @abstractmethod
     def search(self, oracle: Oracle) -> Found:
@@ -130,6 +140,10 @@ class Attack(ABC):
     def with_epsilon(self, value: float) -> Self:
         """Give the same attack with another epsilon."""
         return replace(self, epsilon=value)
+
+    def at_rate(self, fs: float) -> Self:
+        """Give the same attack for signals of another sampling rate in Hz, if that matters."""
+        return self
 
     def with_settings_of(self, other: Attack) -> Self:
         """Give the same search with another attack's budget, loss, aim and constraints."""

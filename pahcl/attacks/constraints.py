@@ -257,7 +257,7 @@ class Ball:
         rows = self.leads.rows
         # Where a clean value lies at the box, a rounding error would shrink all leads to nothing;
         # what it is too long, the caller clips.
-        allowed = self._allowed(delta, digits=8.0)
+        allowed = self._allowed(delta, digits=2.0)
         factor = torch.stack([allowed[:, row] for row in rows]).amin(0)
         for row in rows:
             delta[:, row] *= factor

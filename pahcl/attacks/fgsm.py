@@ -17,6 +17,11 @@ class FGSM(Attack):
     is in the unit of the signal.
     """
 
+    @property
+    def starts_clean(self) -> bool:
+        """Say whether the first gradient is taken at the clean signal: it is."""
+        return True
+
     def search(self, oracle: Oracle) -> Found:
         """Take the step."""
         ball = oracle.ball

@@ -12,9 +12,9 @@ from torch.nn import functional as F
 from pahcl.errors import UsageError
 from pahcl.task import UNLABELLED_CLASS
 
-Loss = Literal["bce", "bce_sum", "ce", "dlr", "margin", "mse"]
+Loss = Literal["bce", "bce_sum", "ce", "soft_ce", "dlr", "margin", "mse"]
 CLASS_LOSSES = ("ce", "dlr", "margin")
-LABEL_LOSSES = ("bce", "bce_sum", "ce", "margin", "mse")
+LABEL_LOSSES = ("bce", "bce_sum", "soft_ce", "margin", "mse")
 
 
 def _others(outputs: Tensor, index: Tensor) -> Tensor:
@@ -51,8 +51,8 @@ class Criterion:
         loss: Name; None takes `ce` for class numbers and `bce` for the others. `bce` and `mse`
             average over a record's labelled entries, `bce_sum` adds them. `margin` is the
             strongest other class less the right one (logits), or for labels the sum of
-            `-(2 y - 1) z`, which does not saturate. With `ce` a float target is a distribution over
-            the classes; with `bce` it may be probabilities. Up to a constant these two are the
+            `-(2 y - 1) z`, which does not saturate. With `soft_ce` the target is a distribution
+            over the classes; with `bce` it may be probabilities. Up to a constant these two are the
             divergence from the target.
         target: `[B]` int64 with -1 = not labelled, or `[B, K]` (or `[B]`) float with NaN = not
             labelled.
@@ -164,14 +164,14 @@ class Criterion:
     def _label_loss(self, outputs: Tensor) -> Tensor:
         if self.loss == "mse":
             terms = F.mse_loss(outputs, self.target, reduction="none")
-        elif self.loss == "ce":
+        elif self.loss == "soft_ce":
             terms = -self.target * outputs.log_softmax(1)
         elif self.loss == "margin":
             terms = (1.0 - 2.0 * self.target) * outputs
         else:
             terms = F.binary_cross_entropy_with_logits(outputs, self.target, reduction="none")
         sums = terms.masked_fill(~self.known, 0.0).sum(1)
-        if self.loss in ("bce_sum", "ce", "margin"):
+        if self.loss in ("bce_sum", "soft_ce", "margin"):
             return sums
         return sums / self.known.sum(1).clamp(min=1)
 
@@ -187,7 +187,7 @@ class Criterion:
             )
         if self.by_class:
             wrong = outputs.argmax(1) != self.target.squeeze(1)
-        elif self.loss == "ce":
+        elif self.loss == "soft_ce":
             wrong = outputs.argmax(1) != self.target.argmax(1)
         else:
             wrong = (((outputs > 0) != (self.target > 0.5)) & self.known).any(1)

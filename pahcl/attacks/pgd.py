@@ -41,6 +41,11 @@ class PGD(Attack):
                 f"PGD needs `steps` and `restarts` of 1 or more, got {self.steps}, {self.restarts}."
             )
 
+    @property
+    def starts_clean(self) -> bool:
+        """Say whether the first gradient is taken at the clean signal: without a random start."""
+        return not self.random_start
+
     def search(self, oracle: Oracle) -> Found:
         """Climb, once for each restart."""
         first = self._climb(oracle)

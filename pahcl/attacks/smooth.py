@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -82,6 +83,15 @@ class SmoothAttack(Attack):
                 "SmoothAttack: `fs` and `sigmas` must be above 0 and `sizes` odd, got "
                 f"{self.fs}, {self.sigmas}, {self.sizes}."
             )
+
+    def at_rate(self, fs: float) -> Self:
+        """Give the same attack, in seconds and Hz, for another sampling rate in Hz."""
+        return replace(self, fs=fs)
+
+    @property
+    def starts_clean(self) -> bool:
+        """Say whether the first gradient is taken at the clean signal: it is."""
+        return True
 
     def search(self, oracle: Oracle) -> Found:
         """Climb, first in the signal, then in theta."""

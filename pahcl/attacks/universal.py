@@ -45,6 +45,11 @@ class UniversalPerturbation(Attack):
         if self.steps < 1:
             raise UsageError(f"UniversalPerturbation needs `steps` of 1 or more, got {self.steps}.")
 
+    @property
+    def starts_clean(self) -> bool:
+        """Say whether the first gradient is taken at the clean signal: it is."""
+        return True
+
     def search(self, oracle: Oracle) -> Found:
         """Climb from no pattern."""
         ball = oracle.ball

@@ -58,6 +58,11 @@ class WorstCase(Attack):
                     f"WorstCase: {type(attack).__name__} leaves the budget that the others keep."
                 )
 
+    @property
+    def starts_clean(self) -> bool:
+        """Say whether every member takes its first gradient at the clean signal."""
+        return all(attack.starts_clean for attack in self.attacks)
+
     def search(self, oracle: Oracle) -> Found:
         """Run the members one after the other."""
         best: Best | None = None

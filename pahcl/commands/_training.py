@@ -248,9 +248,10 @@ class Cli(LightningCLI):
             "enable_version_counter": False,
             "auto_insert_metric_name": False,
         }
+        by, best = getattr(self.model, "kept_by", (monitor, mode))
         return [
             *callbacks,
-            ModelCheckpoint(filename=self.folder.best.stem, monitor=monitor, mode=mode, **keep),
+            ModelCheckpoint(filename=self.folder.best.stem, monitor=by, mode=best, **keep),
             ModelCheckpoint(filename=self.folder.last.stem, save_on_train_epoch_end=True, **keep),
         ]
 

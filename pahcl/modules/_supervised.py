@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import pandas as pd
 import torch
@@ -14,7 +14,7 @@ from pahcl.encoders.base import Encoder
 from pahcl.encoders.heads import Head, LinearHead
 from pahcl.encoders.pooling import MaskedMeanPool, Pooling
 from pahcl.errors import SpecError, UsageError
-from pahcl.evaluation.metrics import Metrics, evaluate
+from pahcl.evaluation.metrics import evaluate
 from pahcl.evaluation.predictions import DEFAULT_THRESHOLD, predictions_table
 from pahcl.evaluation.thresholds import Criterion, choose_thresholds
 from pahcl.files import plain
@@ -141,9 +141,10 @@ class Supervised(LightningModule):
         """Name the number by which checkpoints are chosen: the primary metric where it can be."""
         return MONITOR
 
-    def rank_of(self, metrics: Metrics, loss: float) -> float:
-        """Give the number by which a validation is compared with others, as `Choice` does."""
-        return self._choice.value(self.known()[0], metrics, loss)
+    @property
+    def kept_by(self) -> tuple[str, Literal["min", "max"]]:
+        """Name the number by which `best.ckpt` is chosen, and which value of it is the best."""
+        return self.monitor, self.known()[0].mode
 
     def encode(self, signal: Tensor, mask: Tensor | None) -> Tensor:
         """Compute the features `[B, D, T]`."""
@@ -220,7 +221,8 @@ class Supervised(LightningModule):
         several = self.trainer.world_size > 1
         self.log_dict(shared, sync_dist=several)
         if split == "val" and not trying:
-            self.log(MONITOR, self.rank_of(metrics, loss), logger=False, sync_dist=several)
+            chosen_by = self._choice.value(task, metrics, loss)
+            self.log(MONITOR, chosen_by, logger=False, sync_dist=several)
         if not trying:
             self.predictions = table
 

@@ -14,12 +14,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from pahcl.attacks.apgd import APGD
 from pahcl.attacks.base import Attack
-from pahcl.attacks.fgsm import FGSM
 from pahcl.attacks.losses import Loss
 from pahcl.attacks.oracle import held_still
 from pahcl.encoders.base import Encoder
 from pahcl.errors import UsageError
-from pahcl.evaluation.metrics import Metrics
 from pahcl.modules._averages import global_mean
 from pahcl.modules._cost import Tally
 from pahcl.modules._in_parts import InParts
@@ -31,6 +29,9 @@ from pahcl.objectives.schedules import Constant, Exponential, Schedule, progress
 
 KEEPS_LEADS = ("none", "zscore_record")
 """Normalisations under which III = II - I still holds for a perturbation."""
+
+PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
+"""Precisions in which the network reads float32 signals."""
 
 
 class AdversarialPretraining(Finetuning):
@@ -101,22 +102,32 @@ class AdversarialPretraining(Finetuning):
     def _refuse_contradictions(self, separate_norm: bool) -> None:
         if self.warmup_epochs < 0:
             raise UsageError(f"warmup_epochs must be 0 or more, got {self.warmup_epochs}.")
-        self.epsilon_schedule(self.attack.epsilon, 1.0)  # which refuses an end that it cannot reach
+        for place in (0.0, 1.0):  # schedules and attacks refuse what cannot be
+            self.attack.with_epsilon(self.epsilon_schedule(self.attack.epsilon, place))
+            if not 0 <= self.weight_schedule(1.0, place) <= 1:
+                raise UsageError("weight_schedule must stay between 0 and 1.")
         if separate_norm and not self.adversarial_norm:
             raise UsageError(
                 f"{type(self.encoder).__name__} has no BatchNorm: leave `separate_norm` off."
             )
+        if separate_norm and not self.objective.learns_clean:
+            raise UsageError(
+                "`separate_norm` needs an objective that learns from clean signals too: nothing "
+                "else moves the statistics that are kept."
+            )
         if self.objective.raises == "outputs":
-            name = type(self.objective).__name__
-            if self.attack.loss is not None:
-                raise UsageError(
-                    f"{name} attacks the network's own answer: leave `attack.loss` away."
-                )
-            if isinstance(self.attack, FGSM):
-                raise UsageError(
-                    f"{name} needs an attack that starts at random: at the clean signal the "
-                    "divergence has no gradient. Take FGSMRS or PGD."
-                )
+            self._refuse_blind_attack()
+
+    def _refuse_blind_attack(self) -> None:
+        """Refuse what cannot raise the divergence from the network's own answer."""
+        name = type(self.objective).__name__
+        if self.attack.loss is not None:
+            raise UsageError(f"{name} attacks the network's own answer: leave `attack.loss` away.")
+        if self.attack.starts_clean:
+            raise UsageError(
+                f"{name} needs an attack that starts at random: at the clean signal the "
+                "divergence has no gradient. Take APGD, FGSMRS or PGD with its random start."
+            )
 
     def _norms(self) -> dict[str, nn.Module]:
         """Name the BatchNorm layers of the network."""
@@ -127,11 +138,12 @@ class AdversarialPretraining(Finetuning):
         }
 
     def setup(self, stage: str) -> None:
-        """Fit the model to the data module; the attack learns the task's loss and the leads."""
+        """Fit the model to the data module; the attack learns the task's loss, rate and leads."""
         super().setup(stage)
         task, spec = self.known()
         if task.kind == "regression" and self.objective.raises == "labels":
             self.attack = replace(self.attack, loss="mse")
+        self.attack = self.attack.at_rate(spec.fs)
         if self.consistent_leads:
             if spec.normalisation not in KEEPS_LEADS:
                 raise UsageError(
@@ -149,13 +161,21 @@ class AdversarialPretraining(Finetuning):
                 "Adversarial training differentiates in parts, which sharded strategies cannot "
                 "follow: set trainer.strategy to auto or ddp."
             )
-        epochs = self.trainer.max_epochs
-        if epochs is None or epochs < 0:
-            raise UsageError("Schedules of adversarial training need trainer.max_epochs.")
+        if self.trainer.precision not in PRECISIONS:
+            raise UsageError(
+                f"Attacks search in float32, which does not go with trainer.precision "
+                f"{self.trainer.precision}: use one of {', '.join(PRECISIONS)}."
+            )
+        epochs, trial = self.trainer.max_epochs, bool(getattr(self.trainer, "fast_dev_run", False))
+        if epochs is None or epochs < 0 or (self.trainer.max_steps >= 0 and not trial):
+            raise UsageError(
+                "The schedules of adversarial training go by epochs: set trainer.max_epochs, and "
+                "leave trainer.max_steps away."
+            )
         if self.first_attacked >= epochs:
             raise UsageError(
                 f"The warm-up takes all of the {epochs} epoch(s), so nothing would be attacked: "
-                f"raise trainer.max_epochs or lower model.init_args.warmup_epochs "
+                "raise trainer.max_epochs or lower model.init_args.warmup_epochs "
                 f"({self.warmup_epochs})."
             )
 
@@ -299,15 +319,21 @@ class AdversarialPretraining(Finetuning):
         return total
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """Keep the outputs of one batch; the guard looks at the first."""
+        """Keep the outputs of one batch, and the first records for the guard."""
         super().validation_step(batch, batch_idx)
         idle = self.trainer.sanity_checking or self.trainer.state.fn != TrainerFn.FITTING
-        if batch_idx or idle or not self.attacking or self.watchman.guard is None:
-            return
-        signal, mask = batch["signal"], batch.get("mask")
-        aim, loss = self.aim(signal, mask, batch["target"])
-        attack = replace(self.present_attack(), loss=loss)
-        self._heed(self.watchman.look(self.attacked(), attack, signal, aim, mask))
+        if self.attacking and not idle:
+            self.watchman.keep(batch["signal"], batch["target"], batch.get("mask"))
+
+    def on_validation_epoch_end(self) -> None:
+        """Let the guard look, then choose the thresholds and score the validation split."""
+        kept = self.watchman.take()
+        if kept is not None:
+            signal, target, mask = kept
+            aim, loss = self.aim(signal, mask, target)
+            attack = replace(self.present_attack(), loss=loss)
+            self._heed(self.watchman.look(self.attacked(), attack, signal, aim, mask))
+        super().on_validation_epoch_end()
 
     def _heed(self, verdict: Verdict | None) -> None:
         """Log what the guard saw, and let it act."""
@@ -322,12 +348,10 @@ class AdversarialPretraining(Finetuning):
         self.log_dict(found, on_epoch=True, batch_size=1, sync_dist=self.trainer.world_size > 1)
         self.watchman.act(verdict, self.current_epoch)
 
-    def rank_of(self, metrics: Metrics, loss: float) -> float:
-        """Give the number by which `best.ckpt` is chosen: with `last`, a later one is better."""
-        found = super().rank_of(metrics, loss)
-        if self.choose == "validation":
-            return found
-        return float(self.global_step if self.known()[0].mode == "max" else -self.global_step)
+    @property
+    def kept_by(self) -> tuple[str, Literal["min", "max"]]:
+        """Name the number by which `best.ckpt` is chosen: with `last` that of steps."""
+        return super().kept_by if self.choose == "validation" else ("step", "max")
 
     def on_train_epoch_end(self) -> None:
         """Log what a step has cost so far."""

@@ -11,10 +11,12 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from pahcl.attacks.constraints import Ball
-from pahcl.attacks.fgsm import FGSM
+from pahcl.attacks.fgsm_rs import FGSMRS
+from pahcl.encoders.base import Encoder
 from pahcl.errors import UsageError
 from pahcl.modules._averages import global_mean
 from pahcl.modules.adversarial import AdversarialPretraining
+from pahcl.modules.guard import Guard
 
 
 class FreeAdversarialPretraining(AdversarialPretraining):
@@ -30,6 +32,8 @@ class FreeAdversarialPretraining(AdversarialPretraining):
     Args:
         replays: How often each batch is learned from once the warm-up is over.
         step: Length of a move of the perturbation in epsilons.
+        guard: As in `AdversarialPretraining`, with one step from a random point for the training's
+            attack; there is no other attack to go on with, so it may `warn` or `stop`.
         kwargs: As `AdversarialPretraining`; of the attack, epsilon, norm and constraints count, its
             search does not.
 
@@ -37,10 +41,22 @@ class FreeAdversarialPretraining(AdversarialPretraining):
         UsageError: An objective or norms for attacked signals are asked for, or too few replays.
     """
 
-    def __init__(self, replays: int = 4, step: float = 1.0, **kwargs: Any) -> None:
-        if kwargs.get("attack") is None:
-            kwargs["attack"] = FGSM()
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        encoder: Encoder,
+        replays: int = 4,
+        step: float = 1.0,
+        guard: Guard | None = Guard(action="warn"),  # noqa: B008 (frozen)
+        **kwargs: Any,
+    ) -> None:
+        given = kwargs.pop("attack", None) or FGSMRS()
+        attack = FGSMRS(step=step).with_settings_of(given)
+        super().__init__(encoder, attack=attack, guard=guard, **kwargs)
+        if guard is not None and guard.action == "strengthen":
+            raise UsageError(
+                "Free adversarial training has one way to attack: set `guard.action` to warn or "
+                "stop."
+            )
         if kwargs.get("objective") is not None or self.adversarial_norm:
             raise UsageError(
                 "Free adversarial training has no clean pass: leave `objective` and "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -86,6 +86,24 @@ class Watchman:
     def __init__(self, guard: Guard | None) -> None:
         self.guard = guard
         self.acted_in: int | None = None
+        self._kept: list[tuple[Tensor, Tensor, Tensor | None]] = []
+
+    def keep(self, signal: Tensor, target: Tensor, mask: Tensor | None) -> None:
+        """Keep the first records of a validation, as they come in batches."""
+        have = sum(len(one) for one, _, _ in self._kept)
+        wanted = 0 if self.guard is None else self.guard.records - have
+        if wanted > 0:
+            rows = slice(0, wanted)
+            self._kept.append((signal[rows], target[rows], None if mask is None else mask[rows]))
+
+    def take(self) -> tuple[Tensor, Tensor, Tensor | None] | None:
+        """Give what was kept, and forget it; None where that is nothing."""
+        kept, self._kept = self._kept, []
+        if not kept:
+            return None
+        masks = [mask for _, _, mask in kept if mask is not None]
+        signal, target = (torch.cat(parts) for parts in list(zip(*kept, strict=True))[:2])
+        return signal, target, torch.cat(masks) if masks else None
 
     def attack(self, attack: Attack) -> Attack:
         """Give the attack to train with: the given one, or its stronger replacement."""
@@ -113,18 +131,18 @@ class Watchman:
         """
         if self.guard is None:
             return None
-        rows = slice(0, self.guard.records)
-        signal, target = signal[rows], target[rows]
-        mask = None if mask is None else mask[rows]
         with attack.opened(model, signal, target, mask) as oracle:
             losses = [oracle.ask(oracle.ball.clean).loss.sum()]
-        forward, backward = 1, 0
-        for one in (attack, (self.guard.reference or APGD(steps=10)).with_settings_of(attack)):
-            generator = torch.Generator(signal.device).manual_seed(0)  # the same start every time
-            found = replace(one, final_loss=True)(model, signal, target, mask, generator)
-            losses.append(found.loss.sum())
-            forward += found.forward_calls + found.gradient_calls
-            backward += found.gradient_calls
+            forward, backward = 0, 0
+            for one in (attack, (self.guard.reference or APGD(steps=10)).with_settings_of(attack)):
+                draw = torch.Generator(signal.device).manual_seed(0)  # the same start every time
+                found = one(model, signal, target, mask, draw)
+                # N-FGSM leaves the ball; both are compared within it.
+                inside = oracle.ball.project(found.signal.clone())
+                losses.append(oracle.ask(inside).loss.sum())
+                forward += found.forward_calls + found.gradient_calls
+                backward += found.gradient_calls
+            forward += oracle.calls.forward
         totals = torch.stack([*losses, losses[0].new_tensor(len(signal))])
         if distributed.is_available() and distributed.is_initialized():
             distributed.all_reduce(totals)

@@ -75,6 +75,11 @@ class RobustObjective(ABC):
 
     raises: ClassVar[Literal["labels", "outputs"]] = "labels"
 
+    @property
+    def learns_clean(self) -> bool:
+        """Say whether the clean signals are learned from too."""
+        return True
+
     @abstractmethod
     def parts(self, views: Views, scale: float) -> Iterator[Part]:
         """Give the summands one by one.
@@ -108,6 +113,11 @@ class Mixed(RobustObjective):
         if not 0 < self.weight <= 1:
             raise UsageError(f"Mixed: `weight` must be above 0 and at most 1, got {self.weight}.")
 
+    @property
+    def learns_clean(self) -> bool:
+        """Say whether the clean signals are learned from too: unless the weight is 1."""
+        return self.weight < 1
+
     def parts(self, views: Views, scale: float) -> Iterator[Part]:
         """Give the clean part, then the adversarial one."""
         weight, records = self.weight * scale, len(views.target)
@@ -137,6 +147,9 @@ class TRADES(RobustObjective):
 
     beta: float = 6.0
 
+    def __post_init__(self) -> None:
+        require_positive("TRADES", self.beta)
+
     def parts(self, views: Views, scale: float) -> Iterator[Part]:
         """Give the one summand."""
         clean, attacked = views.clean(EVERY), views.adversarial(EVERY)
@@ -160,6 +173,9 @@ class MART(RobustObjective):
 
     beta: float = 5.0
 
+    def __post_init__(self) -> None:
+        require_positive("MART", self.beta)
+
     def parts(self, views: Views, scale: float) -> Iterator[Part]:
         """Give the one summand.
 
@@ -175,6 +191,12 @@ class MART(RobustObjective):
         moved = labelled_divergence(views, clean, attacked, 1 - truth)
         shares = {"adversarial": sums, "divergence": moved}
         yield Part(boosted + self.beta * scale * moved, weights, shares)
+
+
+def require_positive(name: str, beta: float) -> None:
+    """Refuse a weight that would reward being fooled."""
+    if not beta > 0:
+        raise UsageError(f"{name}: `beta` must be above 0, got {beta}.")
 
 
 def divergence(kind: Kind, outputs: Tensor, other: Tensor) -> Tensor:
@@ -215,7 +237,7 @@ def own_answer(kind: Kind, outputs: Tensor, target: Tensor) -> tuple[Tensor, Los
         from itself.
     """
     known = labelled(kind, target)
-    losses: dict[Kind, Loss] = {"regression": "mse", "multiclass": "ce"}
+    losses: dict[Kind, Loss] = {"regression": "mse", "multiclass": "soft_ce"}
     return probabilities(kind, outputs).masked_fill(~known, float("nan")), losses.get(kind, "bce")
 
 

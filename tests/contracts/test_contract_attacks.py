@@ -157,7 +157,7 @@ def test_budget_mask_box_and_leads_hold(kind, norm, epsilon, leads, box, targete
             (2, second - first), (3, -(first + second) / 2),
             (4, first - second / 2), (5, second - first / 2),
         ]:  # fmt: skip
-            assert float((delta[:, index] - expected).abs().max()) <= 4 * rounding(signal, "linf")
+            assert float((delta[:, index] - expected).abs().max()) <= 10 * rounding(signal, "linf")
 
 
 @every

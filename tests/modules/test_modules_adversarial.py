@@ -7,11 +7,13 @@ from torch.utils.data import DataLoader
 from toy_data import ToyData, quiet_trainer, small_encoder, small_model
 
 from pahcl.attacks.apgd import APGD
+from pahcl.attacks.band_limited import BandLimitedPGD
 from pahcl.attacks.fgsm import FGSM
 from pahcl.attacks.fgsm_rs import FGSMRS
 from pahcl.attacks.n_fgsm import NFGSM
 from pahcl.attacks.noise import NoiseControl
 from pahcl.attacks.pgd import PGD
+from pahcl.attacks.worst_case import WorstCase
 from pahcl.encoders.pooling import Flatten
 from pahcl.errors import PahclError, UsageError
 from pahcl.modules._in_parts import InParts
@@ -382,16 +384,19 @@ def test_the_guard_leaves_a_sound_attack_alone(caplog):
 
 
 def test_best_is_the_last_epoch_unless_validation_is_to_choose():
-    chosen = {}
-    for choose in ("last", "validation"):
-        model = robust_model(choose=choose)
-        trainer = fit(model, max_epochs=2)
-        chosen[choose] = float(trainer.callback_metrics[model.monitor])
-        primary = float(trainer.callback_metrics["val/macro_auroc"])
-    assert chosen["last"] == 6.0
-    assert chosen["validation"] == primary
-    model = robust_model()
-    assert float(fit(model, ToyData("regression")).callback_metrics[model.monitor]) == -3.0
+    for kind, mode in (("multilabel", "max"), ("regression", "min")):
+        model = robust_model(choose="validation")
+        trainer = fit(model, ToyData(kind))
+        assert model.kept_by == (model.monitor, mode)
+        primary = model.task.primary_metric
+        logged = trainer.callback_metrics
+        assert float(logged[model.monitor]) == float(logged[f"val/{primary}"])
+        # What rates and patience follow is the same; only the kept checkpoint is another.
+        last = robust_model(choose="last")
+        assert float(fit(last, ToyData(kind)).callback_metrics[last.monitor]) == float(
+            logged[model.monitor]
+        )
+        assert last.kept_by == ("step", "max")
 
 
 def test_the_free_variant_moves_the_perturbation_by_the_shared_gradient():
@@ -431,7 +436,14 @@ def test_the_free_variant_moves_the_perturbation_by_the_shared_gradient():
         ({"attack": APGD(epsilon=0.0)}, "ends above 0"),
         ({"objective": TRADES(), "attack": FGSM()}, "starts at random"),
         ({"objective": TRADES(), "attack": PGD(loss="margin")}, "own answer"),
+        ({"objective": TRADES(), "attack": PGD(random_start=False)}, "starts at random"),
+        ({"objective": TRADES(), "attack": BandLimitedPGD()}, "starts at random"),
+        ({"objective": TRADES(), "attack": WorstCase(attacks=(FGSM(),))}, "starts at random"),
+        ({"objective": Mixed(weight=1.0), "separate_norm": True}, "clean signals too"),
+        ({"epsilon_schedule": Linear(start=-0.1)}, "`epsilon` must be 0 or more"),
+        ({"weight_schedule": Linear(start=3.0)}, "between 0 and 1"),
         ({"method": FreeAdversarialPretraining, "replays": 1}, "replays"),
+        ({"method": FreeAdversarialPretraining, "guard": Guard()}, "warn or stop"),
         ({"method": FreeAdversarialPretraining, "objective": TRADES()}, "no clean pass"),
     ],
 )
@@ -445,6 +457,8 @@ def test_a_run_without_an_attacked_epoch_is_refused():
         fit(robust_model(warmup_epochs=3), max_epochs=3)
     with pytest.raises(UsageError, match="max_epochs"):
         fit(robust_model(), max_epochs=-1, max_steps=2)
+    with pytest.raises(UsageError, match=r"trainer\.precision 64-true"):
+        fit(robust_model(), precision="64-true")
     with pytest.raises(UsageError, match="accumulate_grad_batches"):
         fit(robust_model(method=FreeAdversarialPretraining), accumulate_grad_batches=2)
 
@@ -501,6 +515,41 @@ def test_under_bfloat16_the_budget_holds_in_float32():
         # Half a float32 digit of the sum is all that the budget may be missed by.
         assert (delta <= 0.01 + signal.abs() * 2**-24 + 1e-9).all()
     assert all(parameter.isfinite().all() for parameter in model.parameters())
+
+
+def test_attacks_in_seconds_follow_the_rate_of_the_data():
+    model = robust_model(attack=BandLimitedPGD(epsilon=0.1, steps=1, fs=400.0, high=20.0))
+    fit(model, max_epochs=1)
+    assert model.present_attack().fs == 100.0
+
+
+def test_the_guard_gathers_its_records_over_batches():
+    seen = []
+    model = robust_model(guard=Guard(records=20))
+    look = model.watchman.look
+
+    def watched(network, attack, signal, target, mask):
+        seen.append((len(signal), len(target), len(mask)))
+        return look(network, attack, signal, target, mask)
+
+    model.watchman.look = watched
+    fit(model, ToyData("multilabel", batch_size=8), max_epochs=2)
+    assert seen == [(20, 20, 20)] * 2
+
+
+def test_the_guard_compares_within_the_budget():
+    """N-FGSM leaves the ball; what it finds there does not count."""
+    data = ToyData("multilabel")
+    model = robust_model(attack=NFGSM(epsilon=0.1))
+    fit(model, data, max_epochs=3)
+    batch = next(iter(data.loader()))
+    given = batch["signal"], batch["target"], batch["mask"]
+    verdict = model.watchman.look(model, model.attack, *given)
+    found = model.attack(model, *given, torch.Generator().manual_seed(0)).signal
+    inside = torch.minimum(torch.maximum(found, given[0] - 0.1), given[0] + 0.1)
+    with model.attack.opened(model, *given) as oracle:
+        gain = (oracle.ask(inside).loss - oracle.ask(given[0]).loss).mean()
+    assert verdict.gain == pytest.approx(float(gain), abs=1e-6)
 
 
 def test_accumulation_adds_the_gradients_of_its_batches():

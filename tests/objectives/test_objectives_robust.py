@@ -160,6 +160,12 @@ def test_mart_on_classes_is_the_formula():
     assert total(MART(), given, 1.0).item() == pytest.approx(expected / 3, rel=1e-5)
 
 
+@pytest.mark.parametrize("make", [TRADES, MART])
+def test_a_weight_that_rewards_being_fooled_is_refused(make):
+    with pytest.raises(UsageError, match="`beta` must be above 0"):
+        make(beta=-1.0)
+
+
 def test_mart_refuses_a_regression():
     given, _, _ = views("regression", TARGETS["regression"])
     with pytest.raises(UsageError, match="needs classes"):
