@@ -74,8 +74,9 @@ def run(arguments: argparse.Namespace) -> int:
     from pahcl.commands._run import one_writer
     from pahcl.evaluation.run import find_runs
 
-    if arguments.records is not None and arguments.records < 1:
-        raise UsageError(f"--records must be 1 or more, got {arguments.records}.")
+    for name, value in (("records", arguments.records), ("batch-size", arguments.batch_size)):
+        if value is not None and value < 1:
+            raise UsageError(f"--{name} must be 1 or more, got {value}.")
     protocol = _protocol(arguments)
     device = choose_device(arguments.device)
     folders = find_runs(arguments.runs)

@@ -10,11 +10,10 @@ import torch
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from pahcl.attacks.apgd import APGD
 from pahcl.attacks.base import Attack
-from pahcl.attacks.losses import Loss
+from pahcl.attacks.losses import Criterion, Loss
 from pahcl.attacks.oracle import held_still
 from pahcl.encoders.base import Encoder
 from pahcl.errors import UsageError
@@ -22,10 +21,13 @@ from pahcl.modules._averages import global_mean
 from pahcl.modules._cost import Tally
 from pahcl.modules._in_parts import InParts
 from pahcl.modules._saved import SavedModel
+from pahcl.modules._twin_norms import Branch, TwinNorms, batch_norms
 from pahcl.modules.finetuning import Finetuning
 from pahcl.modules.guard import Guard, Verdict, Watchman
 from pahcl.objectives.robust import Mixed, RobustObjective, Views, own_answer
 from pahcl.objectives.schedules import Constant, Exponential, Schedule, progress
+from pahcl.objectives.supervised import loss_terms
+from pahcl.task import Task
 
 KEEPS_LEADS = ("none", "zscore_record")
 """Normalisations under which III = II - I still holds for a perturbation."""
@@ -94,9 +96,9 @@ class AdversarialPretraining(Finetuning):
         self.weight_schedule = weight_schedule or Constant()
         self.consistent_leads, self.choose = consistent_leads, choose
         self.watchman = Watchman(guard)
-        self.adversarial_norm = nn.ModuleList()
+        self.adversarial_norm = TwinNorms()
         if separate_norm:
-            self.adversarial_norm.extend(copy.deepcopy(norm) for norm in self._norms().values())
+            self.adversarial_norm.extend(map(copy.deepcopy, batch_norms(self).values()))
         self._refuse_contradictions(separate_norm)
 
     def _refuse_contradictions(self, separate_norm: bool) -> None:
@@ -129,14 +131,6 @@ class AdversarialPretraining(Finetuning):
                 "divergence has no gradient. Take APGD, FGSMRS or PGD with its random start."
             )
 
-    def _norms(self) -> dict[str, nn.Module]:
-        """Name the BatchNorm layers of the network."""
-        return {
-            name: module
-            for name, module in self.named_modules()
-            if isinstance(module, _BatchNorm) and not name.startswith("adversarial_norm.")
-        }
-
     def setup(self, stage: str) -> None:
         """Fit the model to the data module; the attack learns the task's loss, rate and leads."""
         super().setup(stage)
@@ -144,6 +138,7 @@ class AdversarialPretraining(Finetuning):
         if task.kind == "regression" and self.objective.raises == "labels":
             self.attack = replace(self.attack, loss="mse")
         self.attack = self.attack.at_rate(spec.fs)
+        self._rehearse(task)
         if self.consistent_leads:
             if spec.normalisation not in KEEPS_LEADS:
                 raise UsageError(
@@ -152,6 +147,23 @@ class AdversarialPretraining(Finetuning):
                     f"{', '.join(KEEPS_LEADS)} in data.init_args.normalisation."
                 )
             self.attack = replace(self.attack, leads=spec.leads)
+
+    def _rehearse(self, task: Task) -> None:
+        """Let attack and objective refuse a task that is not theirs now, not after the warm-up."""
+        outputs = torch.zeros(2, task.num_outputs)
+        kind = torch.int64 if task.kind == "multiclass" else torch.float32
+        target = torch.zeros(2 if task.kind == "multiclass" else outputs.shape, dtype=kind)
+        if self.objective.raises == "labels":
+            Criterion(self.attack.loss, target, self.attack.targeted, self.attack.labels)(outputs)
+
+        def same(rows: slice) -> Tensor:
+            return outputs[rows]
+
+        def losses(given: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+            return loss_terms(task.kind, given, truth)
+
+        for _ in self.objective.parts(Views(same, same, losses, target, task.kind), 1.0):
+            pass
 
     def on_fit_start(self) -> None:
         """Refuse a training in which nothing would be attacked, or gradients would be lost."""
@@ -210,19 +222,15 @@ class AdversarialPretraining(Finetuning):
         if not self.adversarial_norm:
             outputs: Tensor = self(signal, mask)
             return outputs
-        swapped = {
-            f"{name}.{part}": value
-            for name, norm in zip(self._norms(), self.adversarial_norm, strict=True)
-            for part, value in (*norm.named_parameters(), *norm.named_buffers())
-        }
+        swapped = self.adversarial_norm.in_place_of(batch_norms(self))
         return cast("Tensor", torch.func.functional_call(self, swapped, (signal, mask)))
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Compute the objective of one batch."""
         if not self.attacking:
-            return super().training_step(batch, batch_idx) + self._idle()
+            return super().training_step(batch, batch_idx) + self.adversarial_norm.idle()
         if batch_idx == 0 and self.current_epoch == self.first_attacked:
-            self._copy_norms()
+            self.adversarial_norm.begin_as(batch_norms(self))
         attack, scale = self.present_attack(), self.scheduled(self.weight_schedule, 1.0)
         total = self.in_parts()
         sums = batch["target"].new_zeros(len(batch["record_id"]), dtype=torch.float32)
@@ -274,7 +282,7 @@ class AdversarialPretraining(Finetuning):
 
     def attacked(self) -> nn.Module:
         """Give the network as attacks see it."""
-        return AdversarialBranch(self) if self.adversarial_norm else self
+        return Branch(self, self.adversarial_forward) if self.adversarial_norm else self
 
     def aim(
         self, signal: Tensor, mask: Tensor | None, target: Tensor
@@ -305,18 +313,6 @@ class AdversarialPretraining(Finetuning):
             "train/adversarial_scale": torch.tensor(scale, device=self.device),
         }
         self.log_dict(found, on_step=False, on_epoch=True, batch_size=size, sync_dist=several)
-
-    def _copy_norms(self) -> None:
-        """Let the norms of attacked signals begin as those of clean ones are by now."""
-        for own, norm in zip(self.adversarial_norm, self._norms().values(), strict=False):
-            own.load_state_dict(norm.state_dict())
-
-    def _idle(self) -> Tensor:
-        """Give a 0 that depends on the norms that wait: DDP asks for every gradient."""
-        total = torch.zeros((), device=self.device)
-        for parameter in self.adversarial_norm.parameters():
-            total = total + 0.0 * parameter.sum()
-        return total
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Keep the outputs of one batch, and the first records for the guard."""
@@ -383,19 +379,3 @@ class AdversarialPretraining(Finetuning):
         """Give the arguments beside the network that the checkpoint's weights need."""
         separate = any(name.startswith("adversarial_norm.") for name in saved.state)
         return {"separate_norm": separate}
-
-
-class AdversarialBranch(nn.Module):
-    """The network as it treats attacked signals, for attacks.
-
-    Args:
-        network: Whose norms for attacked signals are used.
-    """
-
-    def __init__(self, network: AdversarialPretraining) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, signal: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Compute the outputs `[B, K]`."""
-        return self.network.adversarial_forward(signal, mask)

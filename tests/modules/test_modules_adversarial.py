@@ -17,6 +17,7 @@ from pahcl.attacks.worst_case import WorstCase
 from pahcl.encoders.pooling import Flatten
 from pahcl.errors import PahclError, UsageError
 from pahcl.modules._in_parts import InParts
+from pahcl.modules._twin_norms import batch_norms
 from pahcl.modules.adversarial import AdversarialPretraining
 from pahcl.modules.averaging import EMA
 from pahcl.modules.checkpoint import load
@@ -250,7 +251,7 @@ def test_training_with_an_attack_bears_it():
 def test_attacked_signals_have_norms_of_their_own():
     data = ToyData("multilabel")
     model = robust_model(separate_norm=True, warmup_epochs=1, guard=None)
-    norms = model._norms()
+    norms = batch_norms(model)
     start = {name: copy.deepcopy(norm.state_dict()) for name, norm in norms.items()}
     seen = []
 
@@ -452,6 +453,21 @@ def test_contradictions_are_refused(arguments, words):
         robust_model(**arguments)
 
 
+@pytest.mark.parametrize(
+    ("kind", "arguments", "words"),
+    [
+        ("multilabel", {"attack": APGD(loss="dlr")}, "dlr"),
+        ("multilabel", {"attack": APGD(labels=(5,))}, "names output 5"),
+        ("regression", {"objective": MART()}, "needs classes"),
+    ],
+)
+def test_what_does_not_go_with_the_task_is_refused_before_the_warm_up(kind, arguments, words):
+    model = robust_model(warmup_epochs=5, **arguments)
+    with pytest.raises(UsageError, match=words):
+        fit(model, ToyData(kind), max_epochs=6)
+    assert model.cost.clean.steps == 0
+
+
 def test_a_run_without_an_attacked_epoch_is_refused():
     with pytest.raises(UsageError, match="nothing would be attacked"):
         fit(robust_model(warmup_epochs=3), max_epochs=3)
@@ -557,7 +573,7 @@ def test_accumulation_adds_the_gradients_of_its_batches():
     found = []
     for data, batches in ((ToyData("binary", batch_size=16), 1), (Twice(), 2)):
         model = robust_model(attack=attack, guard=None, epsilon_schedule=Constant())
-        for norm in model._norms().values():
+        for norm in batch_norms(model).values():
             norm.momentum = 0.0  # else the attack on the second batch sees other statistics
         found.append(FirstStep(model, data, accumulate_grad_batches=batches).gradients)
     for name, gradient in found[0].items():
