@@ -89,6 +89,8 @@ def test_a_recipe_leaves_evidence_of_its_cost(place: Path) -> None:
         (["--model.attack.norm=l3"], "l3"),
         (["--model.attack.epsilonn=3"], "`model.init_args.attack.init_args.epsilon`"),
         (["--model.objective=TRADES", "--model.attack=FGSM"], "starts at random"),
+        (["--trainer.precision=64-true"], "trainer.precision"),
+        (["--model.attack.loss=dlr"], "DLR compares three classes"),
         (["--model.guard.action=panic"], "panic"),
         (["--model.guard.records=0"], "`records` of 1 or more"),
         (
