@@ -85,8 +85,10 @@ known-task:
 known-sweep:
 	@test -e configs/sweep/$(SWEEP).yaml || { echo "No sweep $(SWEEP); there are: $(basename $(notdir $(wildcard configs/sweep/*.yaml)))"; exit 2; }
 
+LONG = $(and $(HAS_REAL),$(filter cpu,$(TRAINER)),$(filter paper,$(SIZE)))
 pretrain: known-recipe known-machine setup $(if $(HAS_REAL),,simulated) ## pretrain an encoder: RECIPE=adversarial TRAINER=cpu|gpu|ddp|debug SIZE=paper|small
 	@$(SAY)
+	@$(if $(LONG),echo "On a CPU the network of the paper takes days on PTB-XL: TRAINER=gpu, or SIZE=small for a trial.",:)
 	$(ENVIRONMENT) $(PAHCL) fit --config $(RECIPE_FILE) --config configs/trainer/$(TRAINER).yaml $(SIZE_CONFIG) --run.name $(basename $(notdir $(RECIPE_FILE)))$(SUFFIX) --run.test true $(ARGS)
 
 # A checkpoint is there from the first epoch on, the receipt when the run is done.
@@ -117,10 +119,11 @@ demo: setup ## the whole walk on simulated corpora: tables and pages of figures,
 	$(PAHCL) prepare ptbxl --root $(DEMO)/data/ptb-xl --out $(DEMO)/stores/ptbxl --fs 100 --workers 2
 	$(PAHCL) prepare code15 --root $(DEMO)/data/code15 --out $(DEMO)/stores/code15 --workers 2
 	$(PAHCL) sweep configs/sweep/adversarial_demo.yaml --root $(DEMO)/runs --workers $$(nproc 2>/dev/null || echo 2)
-	$(PAHCL) robustness $(DEMO_SWEEP)/pretrain --epsilon 0 0.0025 0.005 0.01 0.02 0.05 --restarts 1 --no-worst-case --no-corruptions
+	$(PAHCL) robustness $(DEMO_SWEEP)/pretrain '$(DEMO_SWEEP)/transfer/*-0.1-seed0' --epsilon 0 0.0025 0.005 0.01 0.02 0.05 --records 150 --restarts 1 --no-worst-case --no-corruptions
+	$(PAHCL) sweep configs/sweep/adversarial_demo.yaml --root $(DEMO)/runs --report-only
 	$(PAHCL) report $(DEMO_SWEEP)/pretrain --out $(DEMO)/pretraining.html
 	$(PAHCL) report $(DEMO_SWEEP)/pretrain/adversarial-seed42
-	@echo "These corpora are simulated: docs/simulation.md says what one may not conclude. Open $(DEMO_SWEEP)/sweep.html (the transfers) and $(DEMO)/pretraining.html (what attacks leave of both pretrainings)."
+	@echo "These corpora are simulated: docs/simulation.md says what one may not conclude. Open $(DEMO_SWEEP)/sweep.html (the transfers) and $(DEMO)/pretraining.html (both pretrainings), with what attacks leave of them."
 
 test: setup ## run the tests
 	$(BIN)/python -m pytest

@@ -11,8 +11,11 @@ from pahcl.attacks.best import Best
 from pahcl.attacks.oracle import Oracle
 from pahcl.errors import UsageError
 
-L1_SHARE = 0.05
+L1_SHARE = 0.005
 """Share of the entries that step together with L1 (sparse descent of Tramèr & Boneh, 2019)."""
+L1_START = 0.1
+"""Radius of the L1 ball, in epsilons, in which a start is drawn: noise that fills the whole ball lies
+on all entries, and the few that a step moves cannot win its budget back."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +64,10 @@ class PGD(Attack):
         ball = oracle.ball
         size = ball.radius * (2.5 / self.steps if self.step is None else self.step)
         share = ball.clean.new_full((ball.clean.shape[0],), L1_SHARE)
-        point = ball.random(oracle.generator) if self.random_start else ball.clean
+        point = ball.clean
+        if self.random_start:
+            around = ball.scaled(L1_START) if ball.norm == "l1" else ball
+            point = around.random(oracle.generator)
         for _ in range(self.steps):
             gradient = oracle.ascend(point).gradient
             point = ball.project(point + size * ball.steepest(gradient, share))

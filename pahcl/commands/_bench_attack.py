@@ -364,6 +364,9 @@ def figures(rows: Mapping[str, Row]) -> dict[str, Figure]:
     if {"fast", "paper"} <= rows.keys() and rows["fast"].robust:
         gap = mean(rows["paper"].robust) - mean(rows["fast"].robust)
         found["fast_gap"] = Figure(gap, "robust AUPRC", goal=0.02, better="lower")
+        # A gap between two networks that attacks leave nothing or everything of would say nothing.
+        gain = mean(rows["paper"].robust) - mean(rows[CLEAN].robust)
+        found["paper_gain"] = Figure(gain, "robust AUPRC, over clean", goal=0.1)
     for name, row in rows.items():
         found[f"{name}/step_ratio"] = Figure(step_ratio(rows, name), "clean steps", better="lower")
         if row.robust:

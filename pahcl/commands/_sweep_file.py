@@ -12,6 +12,7 @@ from typing import Any
 
 from pahcl.commands._common import read_yaml, shortened
 from pahcl.errors import UsageError
+from pahcl.evaluation.metrics import BINARY_METRICS, REGRESSION_METRICS
 
 EACH = "each"
 """Value of `pretraining.seed` that pretrains anew with every seed of the sweep."""
@@ -137,7 +138,22 @@ class _Reader:
             transfer_arguments=self.arguments(after, "transfer"),
             layers=self.files(top.get("layers") or [], "layers", empty=True),
             against=self.against(top.get("compare_with"), arms),
-            metric=None if top.get("metric") is None else self.name(top["metric"], "metric"),
+            metric=self.metric(top.get("metric")),
+        )
+
+    def metric(self, value: Any) -> str | None:
+        """Take the name of a metric."""
+        if value is None:
+            return None
+        known = {*BINARY_METRICS, *REGRESSION_METRICS, "exact_match"}
+        name = self.name(value, "metric")
+        for average in ("macro_", "micro_", "weighted_"):
+            if name.removeprefix(average) in known:
+                return name
+        listed = ", ".join(sorted(known))
+        raise self.refuse(
+            "metric",
+            f"is no metric: {name}; there are {listed}, and means of classes such as macro_auroc.",
         )
 
     def refuse(self, key: str, says: str) -> UsageError:

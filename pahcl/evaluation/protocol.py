@@ -8,6 +8,7 @@ from typing import Any
 
 from pahcl.attacks.apgd import APGD
 from pahcl.attacks.base import Attack
+from pahcl.attacks.fgsm import FGSM
 from pahcl.attacks.noise import NoiseControl
 from pahcl.attacks.norms import Norm
 from pahcl.attacks.pgd import PGD
@@ -150,6 +151,8 @@ def _attacks(
     found["pgd"] = PGD(**shared, steps=protocol.steps)
     if task.kind != "regression":
         found["apgd-margin"] = replace(reported, loss="margin")
-    if protocol.norm != "l1":  # Square is defined for the other two
+    if protocol.norm == "l1":  # one step, which searches of few steps hardly reach
+        found["fgsm"] = FGSM(**shared)
+    else:  # Square is defined for these two
         found[BLACK_BOX] = Square(**shared, queries=protocol.queries)
     return found

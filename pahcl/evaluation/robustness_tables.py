@@ -13,6 +13,7 @@ TITLES = {
     WORST: "Worst of all attacks",
     CONTROL: "Noise of equal norm",
     "pgd": "PGD",
+    "fgsm": "FGSM",
     "apgd-margin": "APGD, margin",
     "square": "Square",
 }

@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class _HandedOn(torch.autograd.Function):
-    """A number whose gradient by some tensors is known already."""
+    """A number (scalar, no axes) whose gradient by some tensors is known already."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, gradients: list[Tensor], *_: Tensor) -> Tensor:

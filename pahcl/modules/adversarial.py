@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, cast
 
@@ -29,6 +30,8 @@ from pahcl.objectives.schedules import Constant, Exponential, Schedule, progress
 from pahcl.objectives.supervised import loss_terms
 from pahcl.task import Task
 
+log = logging.getLogger(__name__)
+
 KEEPS_LEADS = ("none", "zscore_record")
 """Normalisations under which III = II - I still holds for a perturbation."""
 
@@ -48,7 +51,8 @@ class AdversarialPretraining(Finetuning):
     Args:
         encoder: The network.
         attack: What changes the signals; its epsilon is the one at the end. None takes APGD with 10
-            steps. Where it names no loss, the task's own is raised.
+            steps. Where it names no loss, the task's own is raised, without class weights; a
+            regression's is always the squared error.
         objective: What is made of clean and attacked signals; None takes (clean + adversarial) / 2.
         warmup_epochs: Epochs on clean signals alone.
         epsilon_schedule: How epsilon grows over the epochs after the warm-up; None takes equal
@@ -139,6 +143,8 @@ class AdversarialPretraining(Finetuning):
             self.attack = replace(self.attack, loss="mse")
         self.attack = self.attack.at_rate(spec.fs)
         self._rehearse(task)
+        for twin, norm in zip(self.adversarial_norm, batch_norms(self).values(), strict=False):
+            twin.requires_grad_(any(weight.requires_grad for weight in norm.parameters()))
         if self.consistent_leads:
             if spec.normalisation not in KEEPS_LEADS:
                 raise UsageError(
@@ -178,6 +184,8 @@ class AdversarialPretraining(Finetuning):
                 f"Attacks search in float32, which does not go with trainer.precision "
                 f"{self.trainer.precision}: use one of {', '.join(PRECISIONS)}."
             )
+        if self.watchman.guard is not None and not self.trainer.limit_val_batches:
+            log.warning("The guard attacks validation records; this training validates on none.")
         epochs, trial = self.trainer.max_epochs, bool(getattr(self.trainer, "fast_dev_run", False))
         if epochs is None or epochs < 0 or (self.trainer.max_steps >= 0 and not trial):
             raise UsageError(
@@ -372,7 +380,7 @@ class AdversarialPretraining(Finetuning):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take over what the guard decided."""
         super().on_load_checkpoint(checkpoint)
-        self.watchman.load_state_dict(checkpoint["guard"])
+        self.watchman.load_state_dict(checkpoint.get("guard", {}))
 
     @classmethod
     def init_args_of(cls, saved: SavedModel) -> dict[str, Any]:

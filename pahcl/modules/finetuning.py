@@ -210,7 +210,8 @@ class Finetuning(Supervised):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take over the account, once the checkpoint is found to be of this model."""
         super().on_load_checkpoint(checkpoint)
-        self.cost = Cost.from_dict(checkpoint["cost"])
+        kept = checkpoint.get("cost")
+        self.cost = Cost() if kept is None else Cost.from_dict(kept)
 
     def learned_beside(self) -> list[nn.Module]:
         """List what is learned beside the encoder."""

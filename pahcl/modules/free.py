@@ -60,7 +60,7 @@ class FreeAdversarialPretraining(AdversarialPretraining):
         if kwargs.get("objective") is not None or self.adversarial_norm:
             raise UsageError(
                 "Free adversarial training has no clean pass: leave `objective` and "
-                "`separate_norm` away."
+                "`separate_norm` away (`--model.objective null` where a config has one)."
             )
         if replays < 2 or not step > 0:
             raise UsageError(

@@ -47,10 +47,11 @@ class Guard:
     fallback: Attack | None = None
 
     def __post_init__(self) -> None:
-        if self.records < 1 or not 0 < self.least_share < 1:
+        if self.records < 1 or not 0 < self.least_share < 1 or not self.least_gain >= 0:
             raise UsageError(
-                "The guard needs `records` of 1 or more and `least_share` between 0 and 1, got "
-                f"{self.records} and {self.least_share}."
+                "The guard needs `records` of 1 or more, `least_share` between 0 and 1 and "
+                f"`least_gain` of 0 or more, got {self.records}, {self.least_share} and "
+                f"{self.least_gain}."
             )
 
 
@@ -168,13 +169,13 @@ class Watchman:
         )
         if guard.action == "stop":
             raise PahclError(
-                f"{found} Train with an attack of more steps, or a smaller epsilon; "
-                "checkpoints/last.ckpt holds the epoch before."
+                f"{found} Train with an attack of more steps, or a smaller epsilon; the last "
+                "checkpoint, if there is one, is of the epoch before."
             )
         if guard.action == "strengthen":
             self.acted_in = epoch
             fallback = type(self.fallback).__name__
-            log.warning("%s From the next epoch on %s takes its place.", found, fallback)
+            log.warning("%s From now on %s takes its place.", found, fallback)
         else:
             log.warning("%s `guard.action` is `warn`: the training goes on as it is.", found)
         return True
@@ -185,4 +186,4 @@ class Watchman:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` gave."""
-        self.acted_in = state["acted_in"]
+        self.acted_in = state.get("acted_in")

@@ -186,7 +186,7 @@ class MART(RobustObjective):
             raise UsageError("MART needs classes: take Mixed or TRADES for a regression.")
         clean, attacked = views.clean(EVERY), views.adversarial(EVERY)
         sums, weights = views.losses(attacked, views.target)
-        boosted = sums + margin_boost(views, attacked, sums)
+        boosted = sums + margin_boost(views, attacked, sums, weights)
         truth = probability_of_truth(views.kind, clean, views.target)
         moved = labelled_divergence(views, clean, attacked, 1 - truth)
         shares = {"adversarial": sums, "divergence": moved}
@@ -266,14 +266,15 @@ def probability_of_truth(kind: Kind, outputs: Tensor, target: Tensor) -> Tensor:
     return torch.where(target > 0.5, positive, 1 - positive)
 
 
-def margin_boost(views: Views, attacked: Tensor, sums: Tensor) -> Tensor:
+def margin_boost(views: Views, attacked: Tensor, sums: Tensor, weights: Tensor) -> Tensor:
     """Compute -log(1 - probability of the best wrong class), `[B]`; `sums` where labels are binary.
 
-    The wrong answer of a binary label has the probability 1 - p(truth).
+    The wrong answer of a binary label has the probability 1 - p(truth). A class weighs here what
+    it does in `sums`, which of a multiclass loss stands in `weights`.
     """
     if views.kind != "multiclass":
         return sums
     known = views.target.clamp(min=0).unsqueeze(1)
     wrong = attacked.float().softmax(1).scatter(1, known, 0.0).amax(1)
-    boost = -torch.log1p(-wrong.clamp(max=1 - 1e-6))
+    boost = -torch.log1p(-wrong.clamp(max=1 - 1e-6)) * weights
     return boost.masked_fill(views.target == UNLABELLED_CLASS, 0.0)

@@ -93,3 +93,22 @@ def test_noise_of_equal_norm_does_far_less():
         torch.testing.assert_close(
             length_of(noise.signal - signal, "linf").float(), torch.full((8,), 0.05)
         )
+
+
+@pytest.mark.parametrize(
+    ("attack", "share"),
+    [
+        (FGSM(norm="l1", epsilon=1.0, loss="margin"), 0.999),
+        (PGD(norm="l1", epsilon=1.0, steps=20, loss="margin"), 0.5),
+        (APGD(norm="l1", epsilon=1.0, steps=20, loss="margin"), 0.8),
+    ],
+    ids=lambda value: type(value).__name__ if not isinstance(value, float) else str(value),
+)
+def test_l1_attacks_find_the_few_entries_that_count_in_a_whole_record(attack, share):
+    """In 12 leads of 1000 samples noise that fills the ball hides what a step gains."""
+    weight, model = linear(12, 1000)
+    signal = 0.3 * torch.randn(4, 12, 1000, generator=torch.Generator().manual_seed(1))
+    target = torch.zeros(4, 1)
+    found = attack(model, signal, target, generator=torch.Generator().manual_seed(0))
+    gain = float((model(found.signal) - model(signal)).mean())
+    assert gain >= share * float(weight.abs().max())

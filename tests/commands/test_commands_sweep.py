@@ -126,6 +126,7 @@ def with_transfer(**more: Any) -> dict[str, Any]:
         (values(seeds=[True]), ["whole numbers", "True"]),
         (values(seeds=[-1]), ["whole numbers", "-1"]),
         (values(seeds=None), ["`seeds`", "is missing"]),
+        (values(metric="nope"), ["`metric`", "no metric: nope", "auprc"]),
         (values(transfer="x"), ["`transfer`", "mapping of config, fractions"]),
         (with_transfer(config="nowhere.yaml"), ["`transfer.config`", "nowhere.yaml", "neither"]),
         (with_transfer(confg=1), ["`transfer.confg`", "`transfer.config`?"]),

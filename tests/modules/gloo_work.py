@@ -77,6 +77,8 @@ def work(rank, folder):
     found = gradient(network, parallel, signal[rows], target[rows])
     attacked = torch.nn.parallel.DistributedDataParallel(Attacked(network))
     found_attacked = attacked_gradient(network, attacked, signal[rows], target[rows])
+    with torch.autocast("cpu", dtype=torch.bfloat16):  # the budget is checked in the pass
+        half = attacked_gradient(network, attacked, signal[rows], target[rows])
     outputs = Outputs()
     # As a distributed sampler deals five records to two processes: the first one comes twice.
     mine = [[0, 2, 4], [1, 3, 0]][rank]
@@ -93,6 +95,7 @@ def work(rank, folder):
         {
             "gradient": found,
             "attacked": found_attacked,
+            "attacked_half": half,
             "ids": gathered.record_ids,
             "subjects": gathered.subject_ids,
             "outputs": gathered.outputs,

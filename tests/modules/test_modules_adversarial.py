@@ -26,6 +26,7 @@ from pahcl.modules.guard import Guard
 from pahcl.objectives.robust import MART, TRADES, Mixed
 from pahcl.objectives.schedules import Constant, Exponential, Linear
 from pahcl.signals.spec import SignalSpec
+from pahcl.transfer.strategies import LinearProbe
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers", "ignore:.*smaller than the logging interval"
@@ -566,6 +567,35 @@ def test_the_guard_compares_within_the_budget():
     with model.attack.opened(model, *given) as oracle:
         gain = (oracle.ask(inside).loss - oracle.ask(given[0]).loss).mean()
     assert verdict.gain == pytest.approx(float(gain), abs=1e-6)
+
+
+def test_frozen_norms_have_frozen_twins():
+    model = robust_model(strategy=LinearProbe(), separate_norm=True)
+    fit(model, max_epochs=2)
+    assert not any(weight.requires_grad for weight in model.adversarial_norm.parameters())
+    names = [group["name"] for group in model.configure_optimizers().param_groups]
+    assert names == ["head"]
+    for twin, norm in zip(model.adversarial_norm, batch_norms(model).values(), strict=True):
+        assert torch.equal(twin.weight, norm.weight)
+
+
+def test_a_guard_without_validation_says_so(caplog):
+    with caplog.at_level(logging.WARNING):
+        fit(robust_model(), limit_val_batches=0)
+    assert "validates on none" in caplog.text
+
+
+def test_checkpoints_of_earlier_runs_have_no_account(tmp_path):
+    model = robust_model()
+    trainer = fit(model, max_epochs=1)
+    path = tmp_path / "old.ckpt"
+    trainer.save_checkpoint(path)
+    kept = torch.load(path, weights_only=True)
+    del kept["cost"], kept["guard"]
+    torch.save(kept, path)
+    again = robust_model()
+    quiet_trainer().test(again, datamodule=ToyData("multilabel"), ckpt_path=path, verbose=False)
+    assert again.cost.adversarial.steps == 0
 
 
 def test_accumulation_adds_the_gradients_of_its_batches():

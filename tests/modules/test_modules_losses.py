@@ -106,6 +106,11 @@ def test_two_processes_have_the_adversarial_gradient_of_one(two_processes):
         found, value = part["attacked"]
         assert torch.allclose(found, expected, rtol=1e-3, atol=1e-6)
         assert float(value) == pytest.approx(float(loss), rel=1e-5)
+        # In bfloat16 the same budget, which `Attacked` checks, and nearly the same loss.
+        found, value = part["attacked_half"]
+        assert found.dtype == torch.float32
+        assert found.isfinite().all()
+        assert float(value) == pytest.approx(float(loss), rel=0.05)
 
 
 def test_gathered_outputs_are_equal_everywhere_and_without_duplicates(two_processes):

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -158,6 +159,19 @@ def test_mart_on_classes_is_the_formula():
         expected += -math.log(float(q[truth])) - math.log(1 - wrong)
         expected += 5.0 * moved * (1 - float(p[truth]))
     assert total(MART(), given, 1.0).item() == pytest.approx(expected / 3, rel=1e-5)
+
+
+def test_mart_weighs_classes_as_its_loss_does():
+    target = torch.tensor([0, 2, 1])
+    plain, _, _ = views("multiclass", target)
+
+    def nine_times(given, truth):
+        return loss_terms("multiclass", given, truth, torch.full((3,), 9.0))
+
+    weighted = replace(plain, losses=nine_times)
+    tiny = MART(beta=1e-9)
+    (one,), (many,) = (list(tiny.parts(given, 1.0)) for given in (plain, weighted))
+    assert torch.allclose(many.sums, 9 * one.sums, rtol=1e-5)
 
 
 @pytest.mark.parametrize("make", [TRADES, MART])
