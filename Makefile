@@ -85,10 +85,11 @@ known-task:
 known-sweep:
 	@test -e configs/sweep/$(SWEEP).yaml || { echo "No sweep $(SWEEP); there are: $(basename $(notdir $(wildcard configs/sweep/*.yaml)))"; exit 2; }
 
+HOW_LONG := echo "On a CPU the network of the paper takes days on PTB-XL: TRAINER=gpu, or SIZE=small for a trial."
 LONG = $(and $(HAS_REAL),$(filter cpu,$(TRAINER)),$(filter paper,$(SIZE)))
 pretrain: known-recipe known-machine setup $(if $(HAS_REAL),,simulated) ## pretrain an encoder: RECIPE=adversarial TRAINER=cpu|gpu|ddp|debug SIZE=paper|small
 	@$(SAY)
-	@$(if $(LONG),echo "On a CPU the network of the paper takes days on PTB-XL: TRAINER=gpu, or SIZE=small for a trial.",:)
+	@$(if $(LONG),$(HOW_LONG),:)
 	$(ENVIRONMENT) $(PAHCL) fit --config $(RECIPE_FILE) --config configs/trainer/$(TRAINER).yaml $(SIZE_CONFIG) --run.name $(basename $(notdir $(RECIPE_FILE)))$(SUFFIX) --run.test true $(ARGS)
 
 # A checkpoint is there from the first epoch on, the receipt when the run is done.
