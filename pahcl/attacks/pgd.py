@@ -14,8 +14,8 @@ from pahcl.errors import UsageError
 L1_SHARE = 0.005
 """Share of the entries that step together with L1 (sparse descent of Tramèr & Boneh, 2019)."""
 L1_START = 0.1
-"""Radius of the L1 ball, in epsilons, in which a start is drawn: noise that fills the whole ball lies
-on all entries, and the few that a step moves cannot win its budget back."""
+"""Radius of the L1 ball, in epsilons, in which a start is drawn: noise that fills the whole ball
+lies on all entries, and the few that a step moves cannot win its budget back."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -248,7 +248,7 @@ class Cli(LightningCLI):
             "enable_version_counter": False,
             "auto_insert_metric_name": False,
         }
-        by, best = getattr(self.model, "kept_by", (monitor, mode))
+        by, best = getattr(self.model, "kept_by", None) or (monitor, mode)
         return [
             *callbacks,
             ModelCheckpoint(filename=self.folder.best.stem, monitor=by, mode=best, **keep),

@@ -142,9 +142,9 @@ class Supervised(LightningModule):
         return MONITOR
 
     @property
-    def kept_by(self) -> tuple[str, Literal["min", "max"]]:
-        """Name the number by which `best.ckpt` is chosen, and which value of it is the best."""
-        return self.monitor, self.known()[0].mode
+    def kept_by(self) -> tuple[str, Literal["min", "max"]] | None:
+        """Name the number by which `best.ckpt` is chosen; None = `monitor`, in the task's sense."""
+        return None
 
     def encode(self, signal: Tensor, mask: Tensor | None) -> Tensor:
         """Compute the features `[B, D, T]`."""

@@ -353,9 +353,9 @@ class AdversarialPretraining(Finetuning):
         self.watchman.act(verdict, self.current_epoch)
 
     @property
-    def kept_by(self) -> tuple[str, Literal["min", "max"]]:
+    def kept_by(self) -> tuple[str, Literal["min", "max"]] | None:
         """Name the number by which `best.ckpt` is chosen: with `last` that of steps."""
-        return super().kept_by if self.choose == "validation" else ("step", "max")
+        return None if self.choose == "validation" else ("step", "max")
 
     def on_train_epoch_end(self) -> None:
         """Log what a step has cost so far."""
