@@ -154,7 +154,7 @@ def bootstrap_intervals(
             continue
         values = overall(task, [drawn], name, seed)[0]
         whole[name] = percentile_interval(value, values, level)
-        if _widened(whole[name], values, level):
+        if widened(whole[name], values, level):
             notes.append(
                 f"{name}: the percentiles of the resamples left the value out; the interval was "
                 "widened up to it (too few subjects in some class)"
@@ -199,7 +199,7 @@ def _class_intervals(
     return intervals, undefined
 
 
-def _widened(interval: Interval, samples: npt.NDArray[np.float64], level: float) -> bool:
+def widened(interval: Interval, samples: npt.NDArray[np.float64], level: float) -> bool:
     """Say whether the value lies beyond the percentiles by more than rounding."""
     finite = samples[np.isfinite(samples)]
     if np.isnan(interval.value) or not len(finite):

@@ -155,7 +155,7 @@ class _Scorer:
              for k in range(task.num_outputs)]
         )  # fmt: skip
         self.rankings = (
-            [_Ranking(scored, k) for k in range(task.num_outputs)]
+            [Ranking(scored, k) for k in range(task.num_outputs)]
             if {"auroc", "auprc"} & set(classes)
             else []
         )
@@ -205,7 +205,7 @@ _POOLED = {
 }
 
 
-class _Ranking:
+class Ranking:
     """Weighted AUROC and average precision of one class, ties as one step."""
 
     def __init__(self, scored: Scored, k: int) -> None:
