@@ -35,6 +35,7 @@ FROM ?= $(PRETRAINED)
 REAL := $(or $(PAHCL_DATA),data)
 HAS_REAL := $(and $(wildcard $(REAL)/ptb-xl/ptbxl_database.csv),$(wildcard $(REAL)/code15/exams.csv))
 SIMULATED := data/simulated
+OTHER = $(filter cpsc2018,$(firstword $(subst _, ,$(TASK))))
 ifneq ($(HAS_REAL),)
   USED := $(REAL)
   STORES ?= $(or $(PAHCL_STORES),stores)
@@ -68,6 +69,7 @@ $(VENV)/.installed: pyproject.toml $(CONSTRAINTS)
 simulated: setup
 	$(call COMPLETE,$(SIMULATED)/ptb-xl) || $(PAHCL) simulate ptbxl --out $(SIMULATED)/ptb-xl --records 1000 --seed 1
 	$(call COMPLETE,$(SIMULATED)/code15) || $(PAHCL) simulate code15 --out $(SIMULATED)/code15 --records 1000 --seed 2
+	$(if $(OTHER),$(call COMPLETE,$(SIMULATED)/$(OTHER)) || $(PAHCL) simulate $(OTHER) --out $(SIMULATED)/$(OTHER) --records 1000 --seed 3)
 
 known-recipe:
 	@test -n "$(RECIPE_FILE)" || { echo "No recipe $(RECIPE); there are: $(basename $(notdir $(wildcard configs/pretrain/*.yaml)))"; exit 2; }

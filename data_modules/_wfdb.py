@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import wfdb
 
 from pahcl.errors import RecordError
@@ -58,24 +61,75 @@ def _read(path: Path, record_id: str, subject_id: str, fs: float) -> Recording:
             f"the header states {record.fs:g} Hz (or no rate, which WFDB reads as 250 Hz), but the "
             f"data set gives {fs:g} Hz"
         )
-    if len(set(record.units)) != 1:
-        raise RecordError(f"the leads have different units: {', '.join(sorted(set(record.units)))}")
+    source = path.with_name(record.file_name[0]).read_bytes()
     counts = np.asarray(record.d_signal, dtype=np.int64).T
-    stated = record.checksum
+    return calibrate(record, counts, record_id, subject_id, source)
+
+
+class Header(Protocol):
+    """What a WFDB header says of its signals, by the names of the package `wfdb`."""
+
+    @property
+    def fs(self) -> float:
+        """Sampling rate in Hz."""
+
+    @property
+    def sig_name(self) -> Sequence[str]:
+        """Names of the leads."""
+
+    @property
+    def units(self) -> Sequence[str]:
+        """Unit of each lead."""
+
+    @property
+    def adc_gain(self) -> Sequence[float]:
+        """Counts per unit of each lead."""
+
+    @property
+    def baseline(self) -> Sequence[int]:
+        """Count of each lead that means 0."""
+
+    @property
+    def checksum(self) -> Sequence[int | None] | None:
+        """Sum of each lead's counts modulo 65536, where it is stated."""
+
+
+def calibrate(
+    header: Header,
+    counts: npt.NDArray[np.int64],
+    record_id: str,
+    subject_id: str,
+    source: bytes,
+) -> Recording:
+    """Turn the converter's counts into physical units, with the step of each lead.
+
+    Args:
+        header: What the counts mean.
+        counts: `[leads, samples]`.
+        record_id: The data set's identifier of the record.
+        subject_id: The data set's identifier of the person.
+        source: The publisher's bytes of the samples.
+
+    Raises:
+        RecordError: The leads have different units, or the counts do not match the checksums of
+            the header.
+    """
+    if len(set(header.units)) != 1:
+        raise RecordError(f"the leads have different units: {', '.join(sorted(set(header.units)))}")
+    stated = header.checksum
     if stated is not None and None not in stated:
         wrong = (counts.sum(axis=1) - np.asarray(stated, dtype=np.int64)) % 65536 != 0
         if wrong.any():
-            leads = ", ".join(np.asarray(record.sig_name)[wrong])
+            leads = ", ".join(np.asarray(header.sig_name)[wrong])
             raise RecordError(f"the samples do not match the header's checksum in lead {leads}")
-    steps = 1 / np.asarray(record.adc_gain, dtype=np.float64)
-    signal = (counts - np.asarray(record.baseline)[:, None]) * steps[:, None]
+    steps = 1 / np.asarray(header.adc_gain, dtype=np.float64)
+    signal = (counts - np.asarray(header.baseline)[:, None]) * steps[:, None]
     signal[counts == MISSING] = np.nan
-    source = path.with_name(record.file_name[0]).read_bytes()
     return Recording(
         signal=signal.astype(np.float32),
-        fs=float(record.fs),
-        leads=tuple(record.sig_name),
-        unit=record.units[0],
+        fs=float(header.fs),
+        leads=tuple(header.sig_name),
+        unit=header.units[0],
         record_id=record_id,
         subject_id=subject_id,
         resolution=steps,

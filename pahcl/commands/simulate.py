@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from pahcl.commands._common import modules_in, write_json
 from pahcl.errors import DataError, UsageError
@@ -24,6 +25,7 @@ class _Simulator(Protocol):
         seed: int = 0,
         ugly: bool = True,
         progress: Callable[[int], None] | None = None,
+        **settings: Any,
     ) -> dict[str, int]:
         """Write a corpus and return its counts."""
 
@@ -34,6 +36,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to write")
     parser.add_argument("--records", type=int, default=1000, metavar="N", help="good records")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="same seed, same bytes")
+    parser.add_argument(
+        "--form",
+        metavar="FORM",
+        help="which of its publishers' forms, where a data set has several: cpsc2018 has "
+        "challenge, original and both (default)",
+    )
     parser.add_argument("--json", metavar="FILE", help="also write the counts there")
 
 
@@ -47,6 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.seed < 0:
         raise UsageError(f"--seed must not be negative, got {arguments.seed}.")
     simulator = _find(arguments.dataset)
+    settings = {} if arguments.form is None else _form(simulator, arguments)
     console = Console()
     out = Path(arguments.out)
     columns = (TextColumn("simulate"), BarColumn(), MofNCompleteColumn())
@@ -58,6 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
                 arguments.records,
                 arguments.seed,
                 progress=lambda done: bar.advance(line, done),
+                **settings,
             )
         except OSError as error:
             raise DataError(
@@ -89,3 +99,15 @@ def _find(dataset: str) -> _Simulator:
     if dataset not in known:
         raise UsageError(f"There is no simulator `{dataset}`; there are: {', '.join(known)}.")
     return cast(_Simulator, known[dataset])
+
+
+def _form(simulator: _Simulator, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Give the form as the simulator takes it; refuse one that it does not have."""
+    forms = getattr(simulator, "FORMS", ())
+    if "form" not in inspect.signature(simulator.write).parameters:
+        raise UsageError(f"--form: {arguments.dataset} has one form alone; leave --form out.")
+    if arguments.form not in forms:
+        raise UsageError(
+            f"--form: {arguments.dataset} has {', '.join(forms)}, not {arguments.form}."
+        )
+    return {"form": arguments.form}

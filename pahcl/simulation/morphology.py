@@ -219,13 +219,18 @@ def _hypertrophy(beat: _Sketch, rng: Generator, case: Case) -> None:
 
 
 def _ischaemia(beat: _Sketch, rng: Generator, case: Case) -> None:
-    """Flatten or invert T (`NDT`), or press ST down in lateral and inferior leads (`ISC_`)."""
+    """Flatten or invert T (`NDT`), press ST down (`ISC_`), or raise it (`STE_`)."""
     if "NDT" in case.truth:
         beat.scale("T", rng.uniform(-0.25, 0.4))
     if "ISC_" in case.truth:
         depth = case.severity * rng.uniform(0.6, 1.3)
         beat.add("ST", -0.085 * depth, -0.06 * depth, 0.03 * depth)
         beat.scale("T", rng.uniform(-0.5, 0.6))
+    if "STE_" in case.truth:
+        # Of the wall that is concerned: the front (V1 to V4), or below (II, III, aVF).
+        rise = 0.16 * case.severity * rng.uniform(0.7, 1.4)
+        front = rng.random() < 0.65
+        beat.add("ST", *((0.2 * rise, 0.1 * rise, -rise) if front else (-0.2 * rise, rise, 0.0)))
 
 
 def _infarction(beat: _Sketch, rng: Generator, case: Case) -> Floats:

@@ -28,6 +28,9 @@ with a margin, for the beats of ten seconds have not exactly the mean that they 
 
 EXTRA_BEATS = ("PVC", "PAC")
 
+ACUTE = ("STE_",)
+"""Conditions of a day; drawn where a site has them, so that the other sites' streams are theirs."""
+
 AGE_SLOPE: Mapping[str, float] = {
     "AFIB": 0.65,
     "CRBBB": 0.35,
@@ -45,6 +48,7 @@ AGE_SLOPE: Mapping[str, float] = {
     "SARRH": -0.5,
     "PVC": 0.3,
     "PAC": 0.3,
+    "STE_": 0.1,
 }
 """Growth of a condition's logarithm of prevalence for each decade of age."""
 
@@ -211,6 +215,11 @@ def _draw_case(
     for code in (*RHYTHMS[1:], *EXTRA_BEATS):
         if rng.random() < _chance(population, code, age, subject.frailty):
             truth.add(code)
+    for code in ACUTE:
+        if code in population.prevalence and rng.random() < _chance(
+            population, code, age, subject.frailty
+        ):
+            truth.add(code)
     found = _exclude(truth)
     # Sorted, for a set of words has another order in every process.
     labels = {code for code in sorted(found) if rng.random() >= population.missed}
@@ -267,9 +276,11 @@ def _exclude(codes: set[str]) -> frozenset[str]:
     if "STACH" in kept:
         kept -= {"SBRAD", "SARRH"}
     if "CLBBB" in kept:
-        kept -= {"CRBBB", "IRBBB", "LAFB", "ASMI", "IMI", "LVH", "NDT", "ISC_"}
+        kept -= {"CRBBB", "IRBBB", "LAFB", "ASMI", "IMI", "LVH", "NDT", "ISC_", "STE_"}
     if "CRBBB" in kept:
         kept -= {"IRBBB"}
+    if "STE_" in kept:
+        kept -= {"ISC_"}
     if "ISC_" in kept:
         kept -= {"NDT"}
     return frozenset(kept)

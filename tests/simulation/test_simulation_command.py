@@ -31,10 +31,13 @@ def test_writes_a_corpus_and_its_counts(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nothing"], "There is no simulator `nothing`; there are: code15, ptbxl"),
+        (["nothing"], "There is no simulator `nothing`; there are: code15, cpsc2018, "),
         (["morphology"], "There is no simulator `morphology`"),
         (["ptbxl", "--records", "0"], "--records must be at least 1"),
         (["ptbxl", "--seed", "-1"], "--seed must not be negative"),
+        (["ptbxl", "--form", "both"], "ptbxl has one form alone"),
+        (["cpsc2018", "--form", "odd"], "cpsc2018 has challenge, original, both, not odd"),
+        (["cpsc2018", "--records", "9901"], "--records must be at most 9900"),
     ],
 )
 def test_refuses_what_makes_no_sense(tmp_path, words, message):
