@@ -223,7 +223,8 @@ def _show(
     for name, value in found.metrics.items():
         arrow = "↓" if name in scorer.lower_is_better else "↑"
         scores.append([f"{name} {arrow}", *_cells(value.value, value.low, value.high)])
-    draw(head, scores)
+    console.print(head, markup=False, soft_wrap=True, style="bold")
+    draw("Scores", scores)
     names = list(next(iter(found.per_class.values())))
     counts = list(next(iter(found.support.values())))
     rows = [["class", *(name.replace("_", " ") for name in counts), *names]]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -482,6 +484,15 @@ def test_outcome_needs_only_the_positive_class():
     both = chosen(("Abnormal", "Normal"), [0, 1, 1, 0], [0, 0, 1, 1])
     one = both.drop(columns=[c for c in both if str(c).endswith("/Normal")])
     assert values(score("cinc2022_outcome", one)) == values(score("cinc2022_outcome", both))
+
+
+def test_the_rules_need_neither_torch_nor_pandas():
+    code = (
+        "import sys; from pahcl.evaluation.official import find_scorer, scorer_names;"
+        "[find_scorer(name) for name in scorer_names()];"
+        "heavy = {'torch', 'pandas', 'torchmetrics'} & set(sys.modules); assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_an_unknown_scorer_names_the_nearest():

@@ -28,8 +28,9 @@ def find_scorer(name: str) -> type[Scorer]:
         UsageError: There is none.
     """
     if name not in scorer_names():
-        near = difflib.get_close_matches(name, scorer_names(), n=1)
-        hint = f" Did you mean {near[0]}?" if near else ""
+        begun = [one for one in scorer_names() if name and one.startswith(name)]
+        near = begun or difflib.get_close_matches(name, scorer_names(), n=1)
+        hint = f" Did you mean {' or '.join(near)}?" if near else ""
         raise UsageError(
             f"There is no scorer `{name}`.{hint} There are: {', '.join(scorer_names())}."
         )

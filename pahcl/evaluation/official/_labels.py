@@ -122,7 +122,7 @@ def read_extras(table: pd.DataFrame, extras: Sequence[Extra], source: str) -> di
             names = ", ".join(table["record_id"].iloc[wrong[:SHOWN]])
             raise PahclError(
                 f"{source}: column `{column}` must hold {extra.says}, but has "
-                f"{cells.iloc[wrong[0]]!r} for {len(wrong)} of {len(cells)} rows (record {names}). "
+                f"{cells.iloc[wrong[0]]} for {len(wrong)} of {len(cells)} rows (record {names}). "
                 "Complete it, or leave the whole column out."
             )
         found[extra.name] = numbers

@@ -76,7 +76,7 @@ def _check_column(table: pd.DataFrame, column: str, part: str, source: str) -> N
         first = int(np.flatnonzero(wrong)[0])
         raise PahclError(
             f"{source}: column `{column}` must hold {range_}, but has "
-            f"{table[column].iloc[first]!r} for record {table['record_id'].iloc[first]} and "
+            f"{table[column].iloc[first]} for record {table['record_id'].iloc[first]} and "
             f"{int(wrong.sum()) - 1} more. Write the predictions again."
         )
 
