@@ -143,10 +143,11 @@ def attacked(place: Path, samples: Path) -> Path:
         ]
         recipe_file = f"--config={ROOT}/configs/pretrain/adversarial_ptbxl.yaml"
         assert main(["fit", recipe_file, *words, "--run.name=ptbxl"]) == 0
-        finetune = f"--config={ROOT}/configs/finetune/code15_age.yaml"
         start = "--model.init_args.pretrained=runs/attacked/ptbxl/checkpoints/best.ckpt"
-        more = ["--run.experiment=attacked", "--run.name=age", "--run.test=true"]
-        assert main(["fit", finetune, *SMALL, *more, start]) == 0
+        for task in ("age", "af"):
+            finetune = f"--config={ROOT}/configs/finetune/code15_{task}.yaml"
+            more = ["--run.experiment=attacked", f"--run.name={task}", "--run.test=true"]
+            assert main(["fit", finetune, *SMALL, *more, start]) == 0
         sizes = ["--epsilon", "0", "0.01", "--restarts", "1", "--queries", "20"]
         assert main(["robustness", "runs/attacked", *sizes, "--mains", "50"]) == 0
         assert main(["report", "runs/attacked/ptbxl"]) == 0
@@ -162,8 +163,9 @@ def test_real_records_are_learned_under_attack(attacked: Path) -> None:
     assert steps == cost["clean"]["steps"] > 0
     assert cost["adversarial"]["backward"] == steps * 13
     assert cost["wall_time_ratio"] > 2
-    start = RunFolder(attacked / "runs/attacked/age").load_receipt()["pretrained"]
-    assert start["sha256"] == sha256_file(run.best)
+    for task in ("age", "af"):
+        start = RunFolder(attacked / f"runs/attacked/{task}").load_receipt()["pretrained"]
+        assert start["sha256"] == sha256_file(run.best)
 
 
 def test_real_records_are_attacked_and_shown(attacked: Path) -> None:
