@@ -105,6 +105,11 @@ def run(arguments: argparse.Namespace) -> int:
     path = Path(arguments.predictions)
     path = path / "predictions.parquet" if path.is_dir() else path
     threshold = _threshold(arguments.threshold)
+    if arguments.threshold and not (arguments.record or arguments.subject):
+        raise UsageError(
+            "`--threshold` decides after `--record` or `--subject`; the decisions of the table "
+            "are read as they are."
+        )
     found = score_predictions(
         scorer,
         read_predictions(path),

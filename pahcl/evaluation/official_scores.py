@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from pahcl.errors import UsageError
 from pahcl.evaluation.aggregation import Rule, aggregate, table_classes
 from pahcl.evaluation.intervals import (
     FEW_SUBJECTS,
@@ -19,7 +20,7 @@ from pahcl.evaluation.intervals import (
     widened,
 )
 from pahcl.evaluation.official._labels import add_labels
-from pahcl.evaluation.official._table import Read, check_numbers, read_answers
+from pahcl.evaluation.official._table import Read, read_answers, with_numbers
 from pahcl.evaluation.official.base import Floats, Names, Scorer, Scores
 from pahcl.evaluation.predictions import DEFAULT_THRESHOLD, Scored
 from pahcl.evaluation.resampling import CHUNK, Ranking, complete, subject_counts
@@ -95,7 +96,7 @@ def score_predictions(
     """
     check_bootstrap(samples, level)
     table = predictions if labels is None else add_labels(predictions, labels, scorer.extras)
-    check_numbers(table, scorer, source)
+    table = with_numbers(table, scorer, source)
     table, notes = _merged(table, scorer, {"record": record, "subject": subject}, threshold)
     found = read_answers(table, scorer, source)
     measure = _Measure(scorer, found)
@@ -136,6 +137,11 @@ def _merged(
         classes = table_classes(table)
         named = scorer.columns([name for name in classes if name not in scorer.answers_only])
         severity = [name for wanted in scorer.severity for name in named.get(wanted, ())]
+        if scorer.one_class and len(classes) > 1 and threshold != DEFAULT_THRESHOLD:
+            raise UsageError(
+                f"{scorer.name} takes the most probable of the classes {', '.join(classes)}, so a "
+                "threshold decides nothing: leave it out."
+            )
         before = len(table)
         table = aggregate(
             table,

@@ -152,8 +152,10 @@ def put(column, row, value):
     def change(table):
         table[column] = table[column].astype(object)
         table.loc[row, column] = value
-        if not isinstance(value, str):
+        if isinstance(value, float):
             table[column] = table[column].astype(float)
+        elif "/" in column:
+            table[column] = table[column].astype(str)
 
     return change
 
@@ -191,6 +193,9 @@ def rename(old, new):
         (put("target/Present", 3, 1.0), 1, "record r3 and 0 more have 2 of the classes"),
         (put("target/Absent", 3, 0.0), 1, "record r3 and 0 more have 0 of the classes"),
         (unlabel([0, 1, 2, 3]), 1, "p.parquet has no labelled row"),
+        (put("subject_id", 2, None), 1, "column `subject_id` is empty in 1 of 4 rows"),
+        (lambda table: table.drop(index=range(4), inplace=True), 1, "has no labelled row"),
+        (put("prediction/Absent", 1, "yes"), 1, "but has yes for record r1 and 0 more"),
         (drop("subject_id"), 1, "p.parquet is no predictions table: it lacks ['subject_id']"),
     ],
 )
@@ -223,6 +228,8 @@ def test_a_damaged_file_ends_in_a_sentence(content, capsys):
         (["cinc2016", "p.parquet", "--clean-shares", "2", "0"], "two numbers from 0 to 1"),
         (["cinc2022_murmur", "p.parquet", "--threshold", "x"], "takes a number from 0 to 1"),
         (["cinc2022_murmur", "p.parquet", "--threshold", "1", "--threshold", "a=1"], "CLASS=T"),
+        (["cinc2022_murmur", "p.parquet", "--threshold", "0.3"], "decides after `--record`"),
+        (["cinc2022_murmur", "p.parquet", "--threshold", "0.3", "--record", "mean"], "leave it"),
         (["cinc2022_murmur", "p.parquet", "--subject", "best"], "use one of mean, vote, max, any"),
         (["cinc2022_murmur", "p.parquet", "--record", "any-site"], "use one of mean, vote, max."),
         (["cinc2022_murmur", "p.parquet", "--seed", "-1"], "--seed must not be negative"),
@@ -259,6 +266,14 @@ def test_wrong_labels_end_in_a_sentence(text, says, capsys):
     said = capsys.readouterr().err
     assert says in said
     assert "Traceback" not in said
+
+
+def test_whole_numbers_with_gaps_are_read(capsys):
+    table = broken(unlabel([3]))
+    names = [name for name in table if str(name).startswith(("target", "prediction"))]
+    table[names] = table[names].astype("Int64")
+    assert main(["score", "cinc2022_murmur", saved(table), *FAST]) == 0
+    assert "weighted_accuracy ↑ │ 1.000" in capsys.readouterr().out
 
 
 def test_unlabelled_rows_need_no_outcome(capsys):

@@ -41,17 +41,15 @@ def make(
     truth, said = np.atleast_2d(np.asarray(target, float)), np.atleast_2d(np.asarray(prediction))
     chance = 0.1 + 0.8 * said if probability is None else np.atleast_2d(np.asarray(probability))
     n = len(truth)
-    table = pd.DataFrame(
-        {
-            "record_id": [f"r{i}" for i in range(n)] if records is None else list(records),
-            "subject_id": [f"s{i}" for i in range(n)] if subjects is None else list(subjects),
-        }
-    )
+    table: dict[str, object] = {
+        "record_id": [f"r{i}" for i in range(n)] if records is None else list(records),
+        "subject_id": [f"s{i}" for i in range(n)] if subjects is None else list(subjects),
+    }
     for k, name in enumerate(classes):
         table[f"target/{name}"] = truth[:, k]
         table[f"probability/{name}"] = chance[:, k].astype(float)
         table[f"prediction/{name}"] = said[:, k]
-    return table
+    return pd.DataFrame(table)
 
 
 def one_hot(codes: Sequence[int], classes: int) -> npt.NDArray[np.float64]:

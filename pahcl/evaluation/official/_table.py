@@ -35,13 +35,22 @@ class Read:
     notes: list[str]
 
 
-def check_numbers(table: pd.DataFrame, scorer: Scorer, source: str) -> None:
-    """Refuse a predictions table with missing columns or impossible numbers.
+def with_numbers(table: pd.DataFrame, scorer: Scorer, source: str) -> pd.DataFrame:
+    """Give a predictions table with float64 numbers, or refuse it.
 
     Raises:
         PahclError: A column that the scorer reads is missing, or holds something else than 0, 1
-            and NaN (target), 0 and 1 (prediction), or a number from 0 to 1 (probability).
+            and NaN (target), 0 and 1 (prediction), or a number from 0 to 1 (probability); or a
+            row has no record or no subject.
     """
+    for name in ("record_id", "subject_id"):
+        empty = table[name].isna().to_numpy()
+        if empty.any():
+            raise PahclError(
+                f"{source}: column `{name}` is empty in {int(empty.sum())} of {len(table)} rows "
+                f"(the first is row {int(np.flatnonzero(empty)[0])}). Where subjects are not "
+                "known, write the record as its own subject."
+            )
     classes = _label_classes(table, scorer)
     if not classes:
         raise PahclError(
@@ -52,18 +61,21 @@ def check_numbers(table: pd.DataFrame, scorer: Scorer, source: str) -> None:
     wanted = ["target"]
     wanted += ["prediction"] if scorer.reads_prediction else []
     wanted += ["probability"] if scorer.needs_probability else []
+    numbers = {}
     for part in ("target", "prediction", "probability"):
-        for name in table_classes(table, part) if part not in wanted else classes:
-            _check_column(table, f"{part}/{name}", part, source)
+        for name in {*table_classes(table, part), *(classes if part in wanted else ())}:
+            numbers[f"{part}/{name}"] = _numbers(table, f"{part}/{name}", part, source)
+    return table.assign(**numbers)
 
 
-def _check_column(table: pd.DataFrame, column: str, part: str, source: str) -> None:
+def _numbers(table: pd.DataFrame, column: str, part: str, source: str) -> Floats:
     if column not in table:
         raise PahclError(
             f"{source} lacks the column `{column}`, which the scorer reads; `pahcl test` and "
             "`pahcl predict` write it."
         )
-    values = pd.to_numeric(table[column], errors="coerce").to_numpy(np.float64)
+    numeric = pd.to_numeric(table[column], errors="coerce")
+    values = numeric.to_numpy(np.float64, na_value=np.nan)
     texts = np.isnan(values) & table[column].notna().to_numpy()
     if part == "probability":
         wrong, range_ = ~((values >= 0) & (values <= 1)), "a number from 0 to 1"
@@ -79,6 +91,7 @@ def _check_column(table: pd.DataFrame, column: str, part: str, source: str) -> N
             f"{table[column].iloc[first]} for record {table['record_id'].iloc[first]} and "
             f"{int(wrong.sum()) - 1} more. Write the predictions again."
         )
+    return values
 
 
 def _label_classes(table: pd.DataFrame, scorer: Scorer) -> list[str]:
@@ -94,7 +107,7 @@ def read_answers(table: pd.DataFrame, scorer: Scorer, source: str) -> Read:
     """Read a table whose rows are the units that are scored.
 
     Args:
-        table: Predictions table that `check_numbers` has seen.
+        table: Predictions table of `with_numbers`.
         scorer: Who asks.
         source: Name of the file, for sentences.
 
