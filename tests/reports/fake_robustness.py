@@ -27,7 +27,14 @@ from pahcl.signals.spec import SignalSpec
 from pahcl.task import Task
 
 SIZES = (0.0, 0.001, 0.01, 0.1)
-FORCE = {"apgd": 1.0, "apgd-margin": 0.98, "pgd": 0.95, "square": 0.5, "noise": 0.02}
+FORCE = {
+    "apgd": 1.0,
+    "apgd-margin": 0.98,
+    "pgd": 0.95,
+    "fgsm": 0.6,
+    "square": 0.5,
+    "noise": 0.02,
+}
 """How hard each attack strikes, measured by the reported one."""
 
 FS, LENGTH = 100.0, 1000
