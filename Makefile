@@ -35,7 +35,7 @@ FROM ?= $(PRETRAINED)
 REAL := $(or $(PAHCL_DATA),data)
 HAS_REAL := $(and $(wildcard $(REAL)/ptb-xl/ptbxl_database.csv),$(wildcard $(REAL)/code15/exams.csv))
 SIMULATED := data/simulated
-OTHER = $(filter cpsc2018,$(firstword $(subst _, ,$(TASK))))
+OTHER = $(filter cpsc2018 csn,$(firstword $(subst _, ,$(TASK))))
 ifneq ($(HAS_REAL),)
   USED := $(REAL)
   STORES ?= $(or $(PAHCL_STORES),stores)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -159,6 +159,68 @@ def read_challenge(path: Path, record_id: str, subject_id: str, fs: float) -> Re
     if counts.shape[0] != wanted[0] or wanted[1] not in (None, counts.shape[1]):
         raise RecordError(f"`val` has the shape {counts.shape}, but the header states {wanted}")
     return calibrate(header, counts.astype(np.int64), record_id, subject_id, data)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Hold one record as it was found.
+
+    Args:
+        record_id: Its name.
+        file: Its path without a suffix.
+        codes: Codes of its diagnoses.
+        said: The comments of its header.
+        verdict: Why it cannot be used.
+    """
+
+    record_id: str
+    file: str
+    codes: tuple[str, ...] = ()
+    said: Mapping[str, str] = field(default_factory=dict)
+    verdict: str | None = None
+
+
+def list_headers(root: Path, fs: float, number: str, what: str) -> list[Listed]:
+    """List the records below a folder by their headers, and the signals without one.
+
+    Args:
+        root: The folder.
+        fs: Rate in Hz that the data set gives.
+        number: Pattern of the records' names.
+        what: What such a name is that of, for the reason.
+
+    Returns:
+        The records by path; each name is free of a verdict once at most.
+    """
+    headers, signals = map(set, record_files(root))
+    found: list[Listed] = []
+    taken: dict[str, str] = {}
+    for file in sorted(headers | signals):
+        one = Listed(Path(file).name, file)
+        lost = [
+            suffix for suffix, there in ((".hea", headers), (".mat", signals)) if file not in there
+        ]
+        if not re.fullmatch(number, one.record_id):
+            one = replace(one, verdict=f"the file is not named like {what}")
+        elif lost:
+            one = replace(one, verdict=f"the file {one.record_id}{lost[0]} is missing")
+        elif one.record_id in taken:
+            one = replace(one, verdict=f"the same record is taken from {taken[one.record_id]}")
+        else:
+            one = _with_header(one, root, fs)
+        if one.verdict is None:
+            taken[one.record_id] = file
+        found.append(one)
+    return found
+
+
+def _with_header(one: Listed, root: Path, fs: float) -> Listed:
+    """Add what the header says, or what is wrong with it."""
+    try:
+        header = read_header(root / one.file, fs)
+    except RecordError as error:
+        return replace(one, verdict=str(error))
+    return replace(one, codes=tuple(header.codes), said=header.comments)
 
 
 def record_files(root: Path) -> tuple[list[str], list[str]]:

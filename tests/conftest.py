@@ -38,7 +38,12 @@ def samples() -> Path:
 def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write simulated corpora into one folder laid out like PAHCL_DATA."""
     folder = tmp_path_factory.mktemp("corpora")
-    for dataset, name in (("ptbxl", "ptb-xl"), ("code15", "code15"), ("cpsc2018", "cpsc2018")):
+    for dataset, name in (
+        ("ptbxl", "ptb-xl"),
+        ("code15", "code15"),
+        ("cpsc2018", "cpsc2018"),
+        ("csn", "csn"),
+    ):
         importlib.import_module(f"pahcl.simulation.{dataset}").write(
             folder / name, records=RECORDS, seed=7
         )

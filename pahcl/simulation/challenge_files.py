@@ -82,7 +82,7 @@ def write_record(path: Path, text: str, samples: bytes) -> None:
 
 
 def said_of(age: float | None, sex: str, codes: Sequence[str]) -> dict[str, str]:
-    """Give the comments of a header; codes stand in the order of their numbers."""
-    listed = ",".join(sorted(codes, key=int)) or "Unknown"
-    words = {"Age": "NaN" if age is None else str(int(age)), "Sex": sex, "Dx": listed}
+    """Give the comments of a header."""
+    age_said = "NaN" if age is None else str(int(age))
+    words = {"Age": age_said, "Sex": sex, "Dx": ",".join(codes) or "Unknown"}
     return {**words, "Rx": "Unknown", "Hx": "Unknown", "Sx": "Unknown"}

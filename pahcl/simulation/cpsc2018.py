@@ -194,7 +194,19 @@ def write(
         text = "\r\n".join(["Recording,First_label,Second_label,Third_label", *rows, ""])
         (out / "REFERENCE.csv").write_bytes(text.encode("ascii"))
     counts = _counts(written)
-    truth = {
+    facts = {"complete": True, "counts": counts, "records": _truth(written)}
+    write_mark(out, "cpsc2018", question, facts)
+    return counts
+
+
+def _layout(form: Form) -> tuple[str, ...]:
+    """Name what a form writes."""
+    return {"challenge": _LAYOUT[:1], "original": _LAYOUT[1:], "both": _LAYOUT}[form]
+
+
+def _truth(written: list[_Record]) -> dict[str, dict[str, object]]:
+    """Give what is behind each record, for those who score against it."""
+    return {
         f"{one.form}/{one.name}": {
             "truth": sorted(one.case.truth),
             "labels": list(one.conditions),
@@ -203,13 +215,6 @@ def write(
         }
         for one in written
     }
-    write_mark(out, "cpsc2018", question, {"complete": True, "counts": counts, "records": truth})
-    return counts
-
-
-def _layout(form: Form) -> tuple[str, ...]:
-    """Name what a form writes."""
-    return {"challenge": _LAYOUT[:1], "original": _LAYOUT[1:], "both": _LAYOUT}[form]
 
 
 def _counts(written: list[_Record]) -> dict[str, int]:
@@ -313,7 +318,7 @@ def _write_challenge(path: Path, record: _Record, steps: Steps) -> None:
     if record.kind == "unknown_label":
         codes[0] = _PACED
     rate = 250 if record.kind == "other_rate" else 500
-    said = said_of(record.age, record.sex, codes)
+    said = said_of(record.age, record.sex, sorted(codes, key=int))
     text = header(record.name, steps, said, fs=rate, date=_DATE)
     if record.kind == "no_gain":
         text = text.replace(" 1000/mV", "")

@@ -18,7 +18,7 @@ def tree(folder: Path) -> str:
     return total.hexdigest()
 
 
-@pytest.mark.parametrize("dataset", ["ptbxl", "code15", "cpsc2018"])
+@pytest.mark.parametrize("dataset", ["ptbxl", "code15", "cpsc2018", "csn"])
 def test_other_hash_seeds_give_the_same_bytes(dataset: str, tmp_path: Path) -> None:
     for seed in ("1", "2"):
         words = ["simulate", dataset, "--out", seed, "--records", "64", "--seed", "7"]
