@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -57,10 +56,6 @@ class BandLimitedPGD(Attack):
                 f"BandLimitedPGD needs `steps` of 1 and `clips` of 0 or more, got {self.steps}, "
                 f"{self.clips}."
             )
-
-    def at_rate(self, fs: float) -> Self:
-        """Give the same attack, in seconds and Hz, for another sampling rate in Hz."""
-        return replace(self, fs=fs)
 
     @property
     def starts_clean(self) -> bool:

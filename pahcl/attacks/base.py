@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
@@ -142,8 +142,10 @@ class Attack(ABC):
         return replace(self, epsilon=value)
 
     def at_rate(self, fs: float) -> Self:
-        """Give the same attack for signals of another sampling rate in Hz, if that matters."""
-        return self
+        """Give the same attack for signals of another rate in Hz, where its settings have one."""
+        has_rate = any(one.name == "fs" for one in fields(self))
+        changes: dict[str, Any] = {"fs": fs} if has_rate else {}
+        return replace(self, **changes)
 
     def with_settings_of(self, other: Attack) -> Self:
         """Give the same search with another attack's budget, loss, aim and constraints."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -83,10 +82,6 @@ class SmoothAttack(Attack):
                 "SmoothAttack: `fs` and `sigmas` must be above 0 and `sizes` odd, got "
                 f"{self.fs}, {self.sigmas}, {self.sizes}."
             )
-
-    def at_rate(self, fs: float) -> Self:
-        """Give the same attack, in seconds and Hz, for another sampling rate in Hz."""
-        return replace(self, fs=fs)
 
     @property
     def starts_clean(self) -> bool:
