@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import inspect
 import pkgutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -37,13 +39,22 @@ def find_data_module(dataset: str) -> type[SignalDataModule]:
         UsageError: No such data set.
     """
     if dataset not in datasets():
-        raise UsageError(f"There is no data set `{dataset}`; there are: {', '.join(datasets())}.")
+        raise UsageError(
+            f"There is no data set `{dataset}`{nearest(dataset, datasets())}; there are: "
+            f"{', '.join(datasets())}."
+        )
     module = importlib.import_module(f"data_modules.{dataset}")
     base = importlib.import_module("data_modules.base").SignalDataModule
     for _, found in inspect.getmembers(module, inspect.isclass):
         if found.__module__ == module.__name__ and issubclass(found, base):
             return cast("type[SignalDataModule]", found)
     raise UsageError(f"{module.__file__} defines no SignalDataModule.")
+
+
+def nearest(word: str, names: Iterable[str]) -> str:
+    """Write the name that was perhaps meant, to follow a word that is none; "" if none is near."""
+    near = difflib.get_close_matches(word, list(names), n=1)
+    return f" (did you mean `{near[0]}`?)" if near else ""
 
 
 def write_json(path: str | Path | None, facts: dict[str, Any]) -> None:
