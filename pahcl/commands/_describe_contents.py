@@ -166,7 +166,8 @@ def whereabouts(cls: type[SignalDataModule]) -> str:
 
 
 def _holds_something(folder: Path) -> bool:
-    return folder.is_dir() and any(folder.iterdir())
+    with reading(folder):
+        return folder.is_dir() and any(folder.iterdir())
 
 
 def _of_store(module: SignalDataModule) -> Contents:

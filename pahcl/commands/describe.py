@@ -8,6 +8,7 @@ classes, how often each occurs by split, by record and by subject. No signal is 
 from __future__ import annotations
 
 import argparse
+import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,6 +121,9 @@ def _require_arguments(arguments: argparse.Namespace) -> None:
         )
     if path.is_dir():
         raise UsageError(f"`--picture {path}` is a folder: name a file in it.")
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise UsageError(f"`--picture {path}`: {above} is a file, not a folder.")
 
 
 def _find_task(cls: type[SignalDataModule], name: str | None) -> Task | None:
@@ -173,6 +177,12 @@ def _how_to_see_more(cls: type[SignalDataModule]) -> str:
         f"Put the files of {cls.homepage} there, or name them with `--root` or their store with "
         "`--store`, to see counts, durations, ages and prevalences."
     )
-    if cls.name in modules_in("pahcl.simulation"):
+    if _has_simulator(cls.name):
         text += f" A synthetic corpus: `pahcl simulate {cls.name} --out {root}`."
     return text
+
+
+def _has_simulator(name: str) -> bool:
+    if name not in modules_in("pahcl.simulation"):
+        return False
+    return hasattr(importlib.import_module(f"pahcl.simulation.{name}"), "write")

@@ -73,7 +73,7 @@ def dataset_figure(
         around: Durations, ages and so on.
     """
     left = 1 if isinstance(labels, Bars) else len(labels)
-    bars = min(len(labels.names), MOST_BARS) if isinstance(labels, Bars) else 0
+    bars = len(_chosen(labels)) if isinstance(labels, Bars) else 0
     height = max(2.6 * max(left, len(around), 1), 1.3 + 0.24 * bars)
     figure = Figure(figsize=(FULL_WIDTH, min(height, 9.0)), layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
@@ -92,13 +92,18 @@ def dataset_figure(
     return figure
 
 
+def _chosen(bars: Bars) -> npt.NDArray[np.int64]:
+    """Choose the classes that are drawn, in their order: of very many those that occur most."""
+    totals = np.sum(list(bars.counts.values()), axis=0)
+    if len(totals) <= MOST_BARS:
+        return np.arange(len(totals))
+    most = np.argsort(-totals, kind="stable")[:MOST_BARS]
+    return np.sort(most[totals[most] > 0] if totals.any() else most)
+
+
 def _bars(axes: Axes, bars: Bars) -> None:
     """Draw classes from the top down in their order, splits end to end."""
-    totals = np.sum(list(bars.counts.values()), axis=0)
-    chosen = np.arange(len(totals))
-    if len(totals) > MOST_BARS:
-        most = np.argsort(-totals, kind="stable")[:MOST_BARS]
-        chosen = np.sort(most[totals[most] > 0] if totals.any() else most)
+    chosen = _chosen(bars)
     places = np.arange(len(chosen))
     reached = np.zeros(len(chosen))
     for number, (split, counts) in enumerate(bars.counts.items()):
@@ -111,14 +116,14 @@ def _bars(axes: Axes, bars: Bars) -> None:
         text = f" {total:,.0f}{share}" if known else " not labelled"
         axes.text(total, place, text, va="center", fontsize=8, color=MUTED)
     axes.set_yticks(places, [shorten(bars.names[int(k)]) for k in chosen])
-    axes.set_ylim(max(len(chosen), FEWEST_ROWS) - 0.4, -0.6)
+    axes.set_ylim(max(len(chosen), FEWEST_ROWS) + 0.5, -0.6)  # a row for the legend
     axes.set_xlim(0, 1.22 * max(reached.max(initial=0), 1))
     axes.set_xlabel("positive records")
     axes.grid(visible=False, axis="y")
     rest = len(bars.names) - len(chosen)
     more = f" (the {len(chosen)} most frequent of {len(bars.names)})" if rest else ""
     axes.set_title(f"Positive records by class and split, and share of the labelled{more}")
-    axes.legend(loc="lower right")
+    axes.legend(loc="lower right", ncols=len(bars.counts))
 
 
 def _histogram(axes: Axes, found: Histogram) -> None:
@@ -159,7 +164,7 @@ def _edges(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     wanted = 2 * float(quarters[1] - quarters[0]) / len(values) ** (1 / 3)
     rough = max(min(wanted or (high - low), (high - low) / 15), (high - low) / MOST_BINS)
     power = 10.0 ** np.floor(np.log10(rough))
-    width = next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= rough)
+    width = power * min((1, 2, 2.5, 5, 10), key=lambda step: abs(np.log(step * power / rough)))
     first, last = int(np.floor(low / width)), int(np.floor(high / width))
     edges: npt.NDArray[np.float64] = np.arange(first, last + 2, dtype=np.float64) * width
     return edges

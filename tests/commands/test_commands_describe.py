@@ -15,9 +15,11 @@ from matplotlib.image import imread
 
 from pahcl.cli import main
 from pahcl.commands._common import datasets, find_data_module
+from pahcl.commands._describe_task import answers
 from pahcl.files import sha256_file
 from pahcl.reports.datasets import Bars, Histogram, dataset_figure
 from pahcl.store import SignalStore
+from pahcl.task import Task
 
 DATASETS = datasets()
 
@@ -181,6 +183,14 @@ def test_classes_are_counted_by_record_and_by_subject(
     assert "Positive subjects" in said
 
 
+def test_one_of_many_classes_is_true_of_a_labelled_record() -> None:
+    task = Task("rhythm", "multiclass", ("a", "b", "c"), ("rhythm",), primary_metric="macro_auroc")
+    labels = pd.DataFrame({"rhythm": ["b", None, "a"]})
+    true, known = answers(task, task.targets(labels))
+    assert true.tolist() == [[False, True, False], [False] * 3, [True, False, False]]
+    assert known.tolist() == [[True] * 3, [False] * 3, [True] * 3]
+
+
 def test_what_occurs_together_is_counted(
     stores: Path, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -274,6 +284,7 @@ def test_of_many_classes_the_frequent_ones_are_drawn() -> None:
         (["ptbxl", "--picture", "a.jpg"], "ends in .jpg: name a file that ends in .svg or .png"),
         (["ptbxl", "--picture", "a"], "has no suffix"),
         (["ptbxl", "--picture", "folder.svg"], "is a folder"),
+        (["ptbxl", "--picture", "file/new/a.svg"], "file is a file, not a folder"),
         (["--root", "somewhere"], "name it first, as in `pahcl describe ptbxl --root somewhere`"),
         (["--picture", "a.svg"], "goes with a data set"),
     ],
@@ -282,6 +293,7 @@ def test_a_wrong_question_ends_in_a_sentence(
     words: list[str], says: str, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("folder.svg").mkdir()
+    Path("file").touch()
     assert says in refused(capsys, 2, *words)
 
 
