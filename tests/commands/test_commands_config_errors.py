@@ -13,7 +13,7 @@ BASE = [
     f"--config={CONFIGS}/finetune/ptbxl_superclass.yaml",
     f"--config={CONFIGS}/size/small.yaml",
 ]
-DATA_MODULES = "There are: CODE15DataModule, PTBXLDataModule."
+DATA_MODULES = "There are: CODE15DataModule, "
 ENCODERS = "There are: ResNet1d, SmallResNet1d."
 
 
