@@ -121,7 +121,7 @@ demo: setup ## the whole walk on simulated corpora: tables and pages of figures,
 	$(call COMPLETE,$(DEMO)/data/code15) || $(PAHCL) simulate code15 --out $(DEMO)/data/code15 --records 3000 --seed 2
 	$(PAHCL) prepare ptbxl --root $(DEMO)/data/ptb-xl --out $(DEMO)/stores/ptbxl --fs 100 --workers 2
 	$(PAHCL) prepare code15 --root $(DEMO)/data/code15 --out $(DEMO)/stores/code15 --workers 2
-	$(PAHCL) sweep configs/sweep/adversarial_demo.yaml --root $(DEMO)/runs --workers $$(nproc 2>/dev/null || echo 2)
+	$(PAHCL) sweep configs/sweep/adversarial_demo.yaml --root $(DEMO)/runs --workers $$(env -u OMP_NUM_THREADS nproc 2>/dev/null || echo 2)
 	$(PAHCL) robustness $(DEMO_SWEEP)/pretrain '$(DEMO_SWEEP)/transfer/*-0.1-seed0' --epsilon 0 0.0025 0.005 0.01 0.02 0.05 --records 150 --restarts 1 --no-worst-case --no-corruptions
 	$(PAHCL) sweep configs/sweep/adversarial_demo.yaml --root $(DEMO)/runs --report-only
 	$(PAHCL) report $(DEMO_SWEEP)/pretrain --out $(DEMO)/pretraining.html
