@@ -20,7 +20,9 @@ from pahcl.errors import DataError
         ([], 2, "usage"),
         (["preapre"], 2, "Did you mean `pahcl prepare`?"),
         (["xyzzy"], 2, "is not a verb"),
+        *(([verb, "--help"], 0, f"usage: pahcl {verb}") for verb in cli.command_verbs()),
     ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
 def test_the_door_answers_without_torch(words: list[str], status: int, says: str) -> None:
     code = (

@@ -8,11 +8,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pahcl.commands._common import read_yaml, shortened
 from pahcl.errors import UsageError
-from pahcl.evaluation.metrics import BINARY_METRICS, REGRESSION_METRICS
 
 EACH = "each"
 """Value of `pretraining.seed` that pretrains anew with every seed of the sweep."""
@@ -143,18 +142,17 @@ class _Reader:
 
     def metric(self, value: Any) -> str | None:
         """Take the name of a metric."""
+        from pahcl.evaluation.metric_names import metric_names
+        from pahcl.task import Kind
+
         if value is None:
             return None
-        known = {*BINARY_METRICS, *REGRESSION_METRICS, "exact_match"}
-        name = self.name(value, "metric")
-        for average in ("macro_", "micro_", "weighted_"):
-            if name.removeprefix(average) in known:
-                return name
-        listed = ", ".join(sorted(known))
-        raise self.refuse(
-            "metric",
-            f"is no metric: {name}; there are {listed}, and means of classes such as macro_auroc.",
-        )
+        name, known = self.name(value, "metric"), dict[str, None]()
+        for kind in get_args(Kind):
+            known |= dict.fromkeys(metric_names(kind))
+        if name not in known:
+            raise self.refuse("metric", f"is no metric: {name}; there are {', '.join(known)}.")
+        return name
 
     def refuse(self, key: str, says: str) -> UsageError:
         """Make the refusal of a key."""

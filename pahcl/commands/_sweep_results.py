@@ -13,7 +13,7 @@ import pandas as pd
 from pahcl.commands._sweep_file import SweepFile
 from pahcl.commands._sweep_plan import PRETRAIN, TRANSFER, Job
 from pahcl.errors import UsageError
-from pahcl.evaluation.metrics import metric_names
+from pahcl.evaluation.metric_names import metric_names
 from pahcl.evaluation.run import RunFolder
 from pahcl.evaluation.settings import SCRATCH
 from pahcl.evaluation.summary import Summary, summarize

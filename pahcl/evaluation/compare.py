@@ -11,7 +11,8 @@ import pandas as pd
 
 from pahcl.errors import UsageError
 from pahcl.evaluation.intervals import Interval, check_bootstrap, percentile_interval
-from pahcl.evaluation.metrics import evaluate, metric_names
+from pahcl.evaluation.metric_names import metric_names
+from pahcl.evaluation.metrics import evaluate
 from pahcl.evaluation.predictions import as_arrays, columns_of
 from pahcl.evaluation.resampling import NOT_RESAMPLED, overall, resample
 from pahcl.task import Task

@@ -15,7 +15,7 @@ import pandas as pd
 
 from pahcl.errors import UsageError
 from pahcl.evaluation.compare import GroupValue, align, group_values, sources
-from pahcl.evaluation.metrics import metric_names
+from pahcl.evaluation.metric_names import metric_names
 from pahcl.evaluation.receipt import is_simulated
 from pahcl.evaluation.run import RunFolder, lookup
 from pahcl.evaluation.settings import Configured, dotted_keys, without_seed

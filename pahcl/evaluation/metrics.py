@@ -19,6 +19,7 @@ import torch
 from torchmetrics.functional import classification as tm
 from torchmetrics.functional import regression as tr
 
+from pahcl.evaluation.metric_names import averaged_metrics, class_metrics, pooled_metrics
 from pahcl.evaluation.predictions import Scored, as_arrays
 from pahcl.task import UNLABELLED_CLASS, Kind, Task
 
@@ -26,18 +27,6 @@ _LOG = logging.getLogger(__name__)
 
 CALIBRATION_BINS = 15
 """Bins of equal width of the expected calibration error, as in Guo et al. 2017."""
-
-BINARY_METRICS = (
-    "auroc",
-    "auprc",
-    "f1",
-    "sensitivity",
-    "specificity",
-    "accuracy",
-    "calibration_error",
-    "brier",
-)
-REGRESSION_METRICS = ("mae", "rmse", "r2", "pearson")
 
 NEEDS_POSITIVES = frozenset({"auroc", "auprc", "f1", "sensitivity"})
 NEEDS_NEGATIVES = frozenset({"auroc", "specificity"})
@@ -66,35 +55,6 @@ class Metrics:
     n_records: int
     n_subjects: int
     notes: tuple[str, ...]
-
-
-def class_metrics(kind: Kind) -> tuple[str, ...]:
-    """Name the metrics that each class of a task has."""
-    return REGRESSION_METRICS if kind == "regression" else BINARY_METRICS
-
-
-def averaged_metrics(kind: Kind) -> dict[str, str]:
-    """Name the task's metrics that are means over classes, and the class metric behind each.
-
-    With one class the mean is that class, and the name has no prefix. A multiclass accuracy is no
-    mean over classes.
-    """
-    if kind in ("binary", "regression"):
-        return {name: name for name in class_metrics(kind)}
-    left_out = {"accuracy"} if kind == "multiclass" else set()
-    return {f"macro_{name}": name for name in BINARY_METRICS if name not in left_out}
-
-
-def pooled_metrics(kind: Kind) -> tuple[str, ...]:
-    """Name the task's metrics that are not means over classes."""
-    if kind == "multilabel":
-        return ("micro_f1", "weighted_f1", "exact_match")
-    return ("micro_f1", "weighted_f1", "accuracy") if kind == "multiclass" else ()
-
-
-def metric_names(kind: Kind) -> tuple[str, ...]:
-    """Name every metric of the whole task."""
-    return (*averaged_metrics(kind), *pooled_metrics(kind))
 
 
 def evaluate(task: Task, predictions: pd.DataFrame) -> Metrics:

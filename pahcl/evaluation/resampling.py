@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pahcl.evaluation.metrics import averaged_metrics, metric_names, pooled_metrics
+from pahcl.evaluation.metric_names import averaged_metrics, metric_names, pooled_metrics
 from pahcl.evaluation.predictions import Scored
 from pahcl.task import Task
 

@@ -11,7 +11,7 @@ from pahcl.errors import PahclError, UsageError
 from pahcl.evaluation.compare import Comparison, check_metric, paired_comparison
 from pahcl.evaluation.evidence import verify_evidence
 from pahcl.evaluation.groups import Group, TestedRun, find_group, group_runs
-from pahcl.evaluation.metrics import metric_names
+from pahcl.evaluation.metric_names import metric_names
 from pahcl.evaluation.receipt import NO_EVIDENCE
 from pahcl.evaluation.run import RunFolder
 from pahcl.evaluation.settings import SCRATCH

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pahcl.evaluation.intervals import Interval
+from pahcl.evaluation.metric_names import REGRESSION_METRICS
 from pahcl.reports.classification import ClassScores
 from pahcl.reports.names import (
     UNITS_OF_TARGET,
@@ -23,7 +24,6 @@ from pahcl.task import Task
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
 CLASS_METRICS = ("auroc", "auprc", "f1", "sensitivity", "specificity", "calibration_error")
-REGRESSION_METRICS = ("mae", "rmse", "r2", "pearson")
 
 
 @dataclass(frozen=True)

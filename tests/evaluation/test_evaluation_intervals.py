@@ -16,7 +16,8 @@ from pahcl.evaluation.compare import (
     two_sided_p,
 )
 from pahcl.evaluation.intervals import bootstrap_intervals, subject_bootstrap
-from pahcl.evaluation.metrics import evaluate, metric_names
+from pahcl.evaluation.metric_names import metric_names
+from pahcl.evaluation.metrics import evaluate
 from pahcl.evaluation.predictions import as_arrays, predictions_table
 from pahcl.evaluation.resampling import NOT_RESAMPLED, overall, resample, subject_counts
 from pahcl.task import Task

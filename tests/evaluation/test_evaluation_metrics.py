@@ -6,7 +6,8 @@ from sklearn import metrics as sk
 
 from pahcl.errors import UsageError
 from pahcl.evaluation import metrics
-from pahcl.evaluation.metrics import evaluate, metric_names
+from pahcl.evaluation.metric_names import metric_names
+from pahcl.evaluation.metrics import evaluate
 from pahcl.evaluation.predictions import predictions_table
 from pahcl.task import Task
 
