@@ -17,6 +17,7 @@ from pahcl.signals.recording import Recording
 from pahcl.signals.repair import repair
 from pahcl.signals.resample import resample, resampled_length
 from pahcl.signals.spec import Filter, Modality, Normalisation, Pad, SignalSpec
+from pahcl.signals.states import HeartStates
 from pahcl.signals.units import is_voltage, unit_factor
 from pahcl.signals.window import crop_or_pad, window_bounds
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "STANDARD_12",
     "Filter",
+    "HeartStates",
     "Modality",
     "Normalisation",
     "Pad",
