@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pahcl.errors import DataError, StoreError
-from pahcl.simulation.folder import MARK
+from pahcl.simulation.corpus import MARK
 from pahcl.store.manifest import read_manifest
 
 SIMULATED = "simulated"

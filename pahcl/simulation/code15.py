@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pahcl.simulation.ecg import Simulated, simulate, twelve_leads
-from pahcl.simulation.folder import claim_folder, write_mark
+from pahcl.simulation.corpus import claim_folder, write_mark
 from pahcl.simulation.population import Population, draw_cases
 from pahcl.simulation.site import Recorder, Site
 

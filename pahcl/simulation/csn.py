@@ -24,7 +24,7 @@ from pahcl.simulation.challenge_files import (
     write_record,
 )
 from pahcl.simulation.ecg import Simulated, simulate
-from pahcl.simulation.folder import claim_folder, write_mark
+from pahcl.simulation.corpus import claim_folder, write_mark
 from pahcl.simulation.population import Population, draw_cases
 from pahcl.simulation.site import Recorder, Site
 
