@@ -16,8 +16,8 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from pahcl.simulation.ecg import Simulated, simulate, twelve_leads
 from pahcl.simulation.corpus import claim_folder, write_mark
+from pahcl.simulation.ecg import Simulated, simulate, twelve_leads
 from pahcl.simulation.population import Population, draw_cases
 from pahcl.simulation.site import Recorder, Site
 

@@ -26,8 +26,8 @@ from pahcl.simulation.challenge_files import (
     to_steps,
     write_record,
 )
-from pahcl.simulation.ecg import Simulated, simulate, twelve_leads
 from pahcl.simulation.corpus import claim_folder, write_mark
+from pahcl.simulation.ecg import Simulated, simulate, twelve_leads
 from pahcl.simulation.population import Case, Population, draw_cases
 from pahcl.simulation.site import Recorder, Site
 

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import resample_poly
 
-from pahcl.simulation.ecg import Simulated, simulate, twelve_leads
 from pahcl.simulation.corpus import claim_folder, write_mark
+from pahcl.simulation.ecg import Simulated, simulate, twelve_leads
 from pahcl.simulation.population import Population, draw_cases
 from pahcl.simulation.ptbxl_table import COLUMNS, Row, assign_folds, describe
 from pahcl.simulation.scp import write_statements
