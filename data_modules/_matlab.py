@@ -1,4 +1,4 @@
-"""MATLAB files as publishers of ECGs write them, of version 4 (Challenges) and 5 to 7 (structs).
+"""MATLAB files as publishers write them, of version 4 (Challenges) and 5 to 7 (structs, cells).
 
 Read after MathWorks, MAT-File Format, chapter 1, and by no library: scipy 1.17 ends the process
 with a segmentation fault on some damaged files of version 5, and reads a struct as a whole where a
@@ -32,11 +32,12 @@ _STORED = {
     13: "<u8",
 }  # fmt: skip
 _TEXTS = {1: "utf-8", 2: "utf-8", 4: "utf-16-le", 16: "utf-8", 17: "utf-16-le"}
-_STRUCT, _CHAR = 2, 4
+_CELL, _STRUCT, _CHAR = 1, 2, 4
 _CLASSES = {
     6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8",
 }  # fmt: skip
 _COMPLEX = 0x0800
+_DEEPEST = 8
 _OF_VERSION_4 = {0: "<f8", 10: "<f4", 20: "<i4", 30: "<i2", 40: "<u2", 50: "<u1"}
 
 
@@ -91,6 +92,26 @@ def read_struct(data: bytes, name: str) -> dict[str, Array | str]:
     """
     try:
         return dict(_fields(_variable(data, name)))
+    except (struct.error, zlib.error, ValueError, OverflowError) as error:
+        raise RecordError(f"not a readable MATLAB file ({error})") from error
+
+
+def read_cells(data: bytes, name: str) -> list[list[Array | str]]:
+    """Read a variable that is a table of cells: texts, or arrays of numbers.
+
+    Args:
+        data: The file.
+        name: Name of the variable.
+
+    Returns:
+        Its rows. A cell that holds another cell around one thing, however deep, is that thing.
+
+    Raises:
+        RecordError: As for `read_array`; or the variable is no table of cells, or one of them
+            holds something else.
+    """
+    try:
+        return _table(_variable(data, name))
     except (struct.error, zlib.error, ValueError, OverflowError) as error:
         raise RecordError(f"not a readable MATLAB file ({error})") from error
 
@@ -226,6 +247,39 @@ def _fields(content: bytes) -> Iterator[tuple[str, Array | str]]:
             yield name.decode("ascii", "replace"), _text(field)
         elif _head(field)[0] & 0xFF in _CLASSES:
             yield name.decode("ascii", "replace"), _numbers(field)
+
+
+def _table(content: bytes) -> list[list[Array | str]]:
+    """Give what the cells of an array hold, row by row; a file holds them column by column."""
+    shape = _head(content)[1]
+    if len(shape) != 2:
+        raise ValueError(f"its variable has the shape {shape}, not rows and columns")
+    found = [_cell(one, _DEEPEST) for one in _cells(content)]
+    return [found[row :: shape[0]] for row in range(shape[0])]
+
+
+def _cells(content: bytes) -> list[bytes]:
+    """Give the contents of the cells of an array, column by column."""
+    flags, shape, _, elements = _head(content)
+    if flags & 0xFF != _CELL:
+        raise ValueError("its variable is no array of cells")
+    found = [matrix for kind, matrix in elements if kind == _MATRIX]
+    if min(shape, default=0) < 0 or math.prod(shape) != len(found):
+        raise ValueError(f"its array has {len(found)} cells, not those of the shape {shape}")
+    return found
+
+
+def _cell(content: bytes, depth: int) -> Array | str:
+    """Read what a cell holds, through cells that hold one cell."""
+    kind = _head(content)[0] & 0xFF
+    if kind == _CHAR:
+        return _text(content)
+    if kind != _CELL:
+        return _numbers(content)
+    inside = _cells(content)
+    if len(inside) != 1 or not depth:
+        raise ValueError(f"one of its cells holds {len(inside)} cells, or cells without an end")
+    return _cell(inside[0], depth - 1)
 
 
 def _text(content: bytes) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import csv
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +25,37 @@ def read_table(path: Path, columns: Iterable[str]) -> pd.DataFrame:
     Raises:
         DataError: The file is missing, is no table, or lacks columns.
     """
-    try:
+    with _reading(path):
         table = pd.read_csv(path, low_memory=False)
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise DataError(
+            f"{path} lacks the column(s) {', '.join(missing)}: it is another table or another "
+            "version than this data module reads."
+        )
+    return table
+
+
+def read_rows(path: Path) -> list[list[str]]:
+    """Read a publisher's CSV file that has no header, as texts; empty lines are left out.
+
+    Args:
+        path: The file.
+
+    Raises:
+        DataError: The file is missing or is no table.
+    """
+    with _reading(path):
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        rows = [[cell.strip() for cell in row] for row in csv.reader(lines)]
+    return [row for row in rows if any(row)]
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Say of a table that cannot be read what a person can do about it."""
+    try:
+        yield
     except FileNotFoundError as error:
         raise DataError(
             f"{path} is missing. data.init_args.root (`--root`) must name the folder that holds it."
@@ -35,7 +66,7 @@ def read_table(path: Path, columns: Iterable[str]) -> pd.DataFrame:
             "spreadsheet or an editor has written it anew. Fetch the file again, or save it as "
             "CSV in UTF-8."
         ) from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, csv.Error) as error:
         raise DataError(
             f"{path} cannot be read as a table ({error}). Fetch the file again."
         ) from error
@@ -44,13 +75,6 @@ def read_table(path: Path, columns: Iterable[str]) -> pd.DataFrame:
             f"{path} cannot be read ({error.strerror or error}). Look after the disk or the mount, "
             "and who may read the file; then run the same command again."
         ) from error
-    missing = [column for column in columns if column not in table.columns]
-    if missing:
-        raise DataError(
-            f"{path} lacks the column(s) {', '.join(missing)}: it is another table or another "
-            "version than this data module reads."
-        )
-    return table
 
 
 def _encoding(path: Path) -> str:
