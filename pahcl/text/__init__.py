@@ -1,0 +1,1 @@
+"""Reports of ECGs as text."""
