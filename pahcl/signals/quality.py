@@ -55,12 +55,50 @@ def _is_at_rail(lead: npt.NDArray[np.float32], rail: np.float32, spread: np.floa
     return bool(abs(rail - np.median(lead)) >= CLIPPED_DISTANCE * spread)
 
 
-def quality_flags(signal: npt.NDArray[np.float32], fs: float, unit: str) -> dict[str, int]:
-    """Count the leads that are flat, clipped, hold missing samples, or are of implausible size.
+def flagged_leads(
+    signal: npt.NDArray[np.float32], fs: float, unit: str
+) -> dict[str, npt.NDArray[np.int64]]:
+    """Find the leads that are flat, clipped, hold missing samples, or are of implausible size.
 
-    Nothing is dropped for a flag. Missing samples are repaired before the other flags are judged;
-    a flat lead is not also clipped. Sizes are judged in units of voltage alone: heart sounds have
-    no agreed unit, and there `implausible` is 0.
+    Missing samples are repaired before the other flags are judged; a flat lead is not also clipped.
+    Sizes are judged in units of voltage alone: heart sounds have no agreed unit, and there nothing
+    is `implausible`.
+
+    Args:
+        signal: `[C, L]` in `unit`, NaN where samples are missing.
+        fs: Sampling rate in Hz.
+        unit: Physical unit of the samples.
+
+    Returns:
+        The positions of the leads for each of `FLAGS`.
+    """
+    repaired, missing = repair(signal)
+    none = np.zeros(0, dtype=np.int64)
+    found = {**dict.fromkeys(FLAGS, none), "nan": np.flatnonzero(missing)}
+    if signal.shape[1] < 2:
+        return found
+    low, high = repaired.min(axis=1), repaired.max(axis=1)
+    spread = high - low
+    shortest = int(np.ceil(min(FLAT_SHARE * signal.shape[1], FLAT_SECONDS * fs)))
+    flat = _which_are_flat(repaired[:, 1:] == repaired[:, :-1], max(shortest, 2))
+    found["flat"] = np.flatnonzero(flat)
+    clipped = [
+        lead
+        for lead in np.flatnonzero(~flat)
+        if _is_at_rail(repaired[lead], low[lead], spread[lead])
+        or _is_at_rail(repaired[lead], high[lead], spread[lead])
+    ]
+    found["clipped"] = np.array(clipped, dtype=np.int64)
+    if is_voltage(unit):
+        limit = IMPLAUSIBLE_MILLIVOLT * unit_factor("mV", unit)
+        large = np.flatnonzero(spread > limit)  # only these can be so far from their median
+        centred = np.abs(repaired[large] - np.median(repaired[large], axis=1, keepdims=True))
+        found["implausible"] = large[centred.max(axis=1, initial=0) > limit]
+    return found
+
+
+def quality_flags(signal: npt.NDArray[np.float32], fs: float, unit: str) -> dict[str, int]:
+    """Count the leads that `flagged_leads` finds; nothing is dropped for a flag.
 
     Args:
         signal: `[C, L]` in `unit`, NaN where samples are missing.
@@ -70,24 +108,4 @@ def quality_flags(signal: npt.NDArray[np.float32], fs: float, unit: str) -> dict
     Returns:
         Number of leads for each of `FLAGS`.
     """
-    repaired, missing = repair(signal)
-    counts = dict.fromkeys(FLAGS, 0)
-    counts["nan"] = int(np.count_nonzero(missing))
-    if signal.shape[1] < 2:
-        return counts
-    low, high = repaired.min(axis=1), repaired.max(axis=1)
-    spread = high - low
-    shortest = int(np.ceil(min(FLAT_SHARE * signal.shape[1], FLAT_SECONDS * fs)))
-    flat = _which_are_flat(repaired[:, 1:] == repaired[:, :-1], max(shortest, 2))
-    counts["flat"] = int(np.count_nonzero(flat))
-    counts["clipped"] = sum(
-        _is_at_rail(repaired[lead], low[lead], spread[lead])
-        or _is_at_rail(repaired[lead], high[lead], spread[lead])
-        for lead in np.flatnonzero(~flat)
-    )
-    if is_voltage(unit):
-        limit = IMPLAUSIBLE_MILLIVOLT * unit_factor("mV", unit)
-        large = repaired[spread > limit]  # only these can be so far from their median
-        excursion = np.abs(large - np.median(large, axis=1, keepdims=True)).max(axis=1, initial=0)
-        counts["implausible"] = int(np.count_nonzero(excursion > limit))
-    return counts
+    return {flag: len(leads) for flag, leads in flagged_leads(signal, fs, unit).items()}
