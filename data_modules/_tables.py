@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
 from pahcl.errors import DataError
 from pahcl.store import Rejection
@@ -25,15 +26,25 @@ def read_table(path: Path, columns: Iterable[str]) -> pd.DataFrame:
     Raises:
         DataError: The file is missing, is no table, or lacks columns.
     """
-    with _reading(path):
+    with reading_table(path):
         table = pd.read_csv(path, low_memory=False)
-    missing = [column for column in columns if column not in table.columns]
+    require_columns(path, table.columns, columns)
+    return table
+
+
+def require_columns(path: Path, have: Iterable[str], needed: Iterable[str]) -> None:
+    """Refuse a table without columns that it cannot be used without.
+
+    Raises:
+        DataError: With their names.
+    """
+    there = set(have)
+    missing = [column for column in needed if column not in there]
     if missing:
         raise DataError(
             f"{path} lacks the column(s) {', '.join(missing)}: it is another table or another "
             "version than this data module reads."
         )
-    return table
 
 
 def read_rows(path: Path) -> list[list[str]]:
@@ -45,14 +56,14 @@ def read_rows(path: Path) -> list[list[str]]:
     Raises:
         DataError: The file is missing or is no table.
     """
-    with _reading(path):
+    with reading_table(path):
         lines = path.read_text(encoding="utf-8-sig").splitlines()
         rows = [[cell.strip() for cell in row] for row in csv.reader(lines)]
     return [row for row in rows if any(row)]
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def reading_table(path: Path) -> Iterator[None]:
     """Say of a table that cannot be read what a person can do about it."""
     try:
         yield
@@ -66,7 +77,7 @@ def _reading(path: Path) -> Iterator[None]:
             "spreadsheet or an editor has written it anew. Fetch the file again, or save it as "
             "CSV in UTF-8."
         ) from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, csv.Error) as error:
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, csv.Error, pa.ArrowInvalid) as error:
         raise DataError(
             f"{path} cannot be read as a table ({error}). Fetch the file again."
         ) from error
@@ -135,11 +146,14 @@ def reject_rows(
         verdict[np.asarray(mask, dtype=bool) & verdict.isna().to_numpy()] = reason
     again = table["record_id"][verdict.isna()].duplicated()
     verdict[again.index[again]] = "the table names this record twice"
-    out = verdict.notna()
-    files = table["file"].fillna(source).astype(str)
-    rows = pd.Series([f"(row {row})" for row in range(len(table))], index=table.index)
-    records = table["record_id"].where(table["record_id"].notna(), rows).astype(str)
-    named = zip(files[out], records[out], verdict[out], strict=True)
+    out = verdict.notna().to_numpy()
+    if not out.any():  # large tables are not copied without need
+        return table.reset_index(drop=True), []
+    refused = table[out]
+    files = refused["file"].fillna(source).astype(str)
+    rows = pd.Series([f"(row {row})" for row in np.flatnonzero(out)], index=refused.index)
+    records = refused["record_id"].where(refused["record_id"].notna(), rows).astype(str)
+    named = zip(files, records, verdict[out], strict=True)
     rejected = [Rejection(file, record, reason) for file, record, reason in named]
     return table[~out].reset_index(drop=True), rejected
 
