@@ -43,15 +43,11 @@ def require_arguments(spec: SignalSpec, given: Mapping[str, Any]) -> None:
         UsageError: With the config key, what it must be, and what it was.
     """
     require_rate(spec.fs, spec.modality)
-    val, test, length = given["val_fraction"], given["test_fraction"], spec.length or 0
-    checks = {
-        "length": (length, length > 0, "a positive number of samples"),
-        "fraction": (given["fraction"], 0 < given["fraction"] <= 1, "a share in (0, 1]"),
-        "val_fraction": (val, min(val, test) > 0 and val + test < 1, "a share that leaves a part"),
-    }
+    length = spec.length or 0
+    checks = {"length": (length, length > 0, "a positive number of samples")}
     for name in ("batch_size", "prepare_workers"):
         checks[name] = given[name], given[name] > 0, "at least 1"
-    for name in ("split_seed", "seed", "num_workers"):
+    for name in ("seed", "num_workers"):
         checks[name] = given[name], given[name] >= 0, "0 or more"
     for name, frequency in asdict(spec.filter).items():
         below = f"below {spec.fs / 2:g} Hz, half of data.init_args.fs"

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pahcl.errors import DataError
 from pahcl.task import Task
 
 
@@ -95,3 +96,27 @@ def rhythm_labels(table: pd.DataFrame) -> pd.DataFrame:
     marks = table[list(_columns(RHYTHMS))].to_numpy(dtype=np.float32)
     marks = np.where((marks == 1).any(axis=1, keepdims=True), marks, np.nan).astype(np.float32)
     return pd.DataFrame(marks, columns=[f"rhythm/{label}" for label in RHYTHMS], index=table.index)
+
+
+def own_labels(published: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """Answer the classes of published split tables from the records' own codes.
+
+    Args:
+        published: Columns `published/<label>`, on the table's index.
+        table: The store's table.
+
+    Returns:
+        The same columns; NaN where a record is not published.
+
+    Raises:
+        DataError: A class is no label of the map.
+    """
+    classes = [str(name).removeprefix("published/") for name in published]
+    unknown = [name for name in classes if name not in LABELS]
+    if unknown:
+        raise DataError(
+            f"The split tables name the class(es) {', '.join(unknown)}, which are no labels of "
+            f"CSN's map of codes ({', '.join(LABELS[:8])} …). Use protocol: legacy, or others."
+        )
+    marks = table[list(_columns(classes))].set_axis(published.columns, axis=1)
+    return marks.where(published.notna().any(axis=1))

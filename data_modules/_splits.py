@@ -1,4 +1,4 @@
-"""Who is in which split, and in which label fraction: by subject, seeded, whatever the row order.
+"""Who is in which split: by subject, seeded, whatever the row order.
 
 Every draw ranks subjects by a keyed hash of their identifier, never by their place in a table: the
 same person falls to the same side on every machine, and rows added or left out move few others.
@@ -7,8 +7,7 @@ same person falls to the same side on every machine, and rows added or left out 
 from __future__ import annotations
 
 import hashlib
-import heapq
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -118,6 +117,44 @@ def split_by_subject(
     return subjects.map(sides)
 
 
+def k_folds(
+    subjects: pd.Series, strata: npt.NDArray[np.int64], folds: int, fold: int, seed: int
+) -> pd.Series:
+    """Deal subjects out to k folds, balanced over strata: one tests, the next one validates.
+
+    Args:
+        subjects: Subject of each record.
+        strata: `[N]` stratum of each record, see `record_strata`.
+        folds: Number of folds, at least 3.
+        fold: The fold that tests, from 0; the one behind it validates, the others train.
+        seed: Key of the draw. All folds of one cross-validation need the same.
+
+    Returns:
+        `train`, `val` or `test` for each record, on the index of `subjects`. Over all `fold`s each
+        subject tests once and validates once.
+
+    Raises:
+        DataError: There are fewer subjects than folds.
+    """
+    by_subject = subject_strata(subjects, strata)
+    if len(by_subject) < folds:
+        raise DataError(
+            f"{len(by_subject)} subject(s) cannot fill {folds} folds. Use more records, or a "
+            "smaller data.init_args.folds."
+        )
+    order = pd.DataFrame(
+        {
+            "stratum": by_subject.to_numpy(),
+            "rank": [subject_rank(str(name), seed, "fold") for name in by_subject.index],
+        },
+        index=by_subject.index,
+    ).sort_values(["stratum", "rank"])
+    # Dealt out through all strata without a break: every stratum and the whole are even to one.
+    place = (np.arange(len(order)) - fold) % folds
+    sides = np.select([place == 0, place == 1], ["test", "val"], "train").astype(object)
+    return subjects.map(pd.Series(sides, index=order.index))
+
+
 def allot(sizes: pd.Series, count: int) -> pd.Series:
     """Share a count out over strata in proportion to their sizes, by largest remainders.
 
@@ -134,78 +171,6 @@ def allot(sizes: pd.Series, count: int) -> pd.Series:
     remainders = (quotas - shares).round(9).sort_values(ascending=False, kind="stable")
     shares[remainders.index[: count - int(shares.sum())]] += 1
     return shares
-
-
-def nested_order(by_subject: pd.Series, seed: int) -> list[str]:
-    """Order subjects such that every beginning of the list is balanced over strata.
-
-    Fractions are beginnings of this one list: a smaller one lies wholly in a larger one. In each of
-    them every stratum has its exact share, rounded up or down to a subject; a rare one is rounded
-    up as early as the others' shares allow.
-
-    Args:
-        by_subject: Strata by subject, see `subject_strata`.
-        seed: Key of the draw.
-    """
-    ranks = [subject_rank(str(name), seed, "fraction") for name in by_subject.index]
-    table = pd.DataFrame({"stratum": by_subject.to_numpy(), "rank": ranks}, index=by_subject.index)
-    table = table.sort_values("rank")
-    strata = table["stratum"].to_numpy(dtype=np.int64)
-    waiting = {int(name): iter(table.index[strata == name]) for name in np.unique(strata)}
-    turns = take_turns({name: int((strata == name).sum()) for name in waiting})
-    return [str(next(waiting[stratum])) for stratum in turns]
-
-
-def take_turns(sizes: Mapping[int, int]) -> list[int]:
-    """Interleave strata such that every beginning holds of each its share, rounded up or down.
-
-    The i-th member of a stratum that has the share s of all must come after place (i - 1) / s and
-    not behind place i / s, rounded up. Whoever must come first comes first: this keeps all terms
-    (Baruah, Cohen, Plaxton and Varvel, Proportionate progress, Algorithmica 15, 1996). Read
-    backwards the order keeps them too, and rare strata come before common ones, not behind.
-
-    Args:
-        sizes: Size of each stratum.
-    """
-    total = sum(sizes.values())
-    names = sorted(sizes)
-    # (place from which on the next member may come, stratum, member)
-    later = [(1, place, 1) for place in range(len(names))]
-    ready: list[tuple[int, int, int]] = []
-    turns = []
-    for now in range(1, total + 1):
-        while later and later[0][0] <= now:
-            _, place, member = heapq.heappop(later)
-            heapq.heappush(ready, (-(-member * total // sizes[names[place]]), place, member))
-        _, place, member = heapq.heappop(ready)
-        turns.append(names[place])
-        if member < sizes[names[place]]:
-            begin = member * total // sizes[names[place]] + 1
-            heapq.heappush(later, (begin, place, member + 1))
-    return turns[::-1]
-
-
-def fraction_of_subjects(order: list[str], fraction: float, of: int | None = None) -> set[str]:
-    """Take the beginning of a nested order.
-
-    Args:
-        order: Subjects of the training split, see `nested_order`.
-        fraction: Share to take, in (0, 1].
-        of: Number of subjects that the share refers to; None means those of `order`.
-
-    Raises:
-        DataError: The share of the whole is more than the training split holds.
-    """
-    if fraction >= 1:
-        return set(order)
-    # 0.1 * 30 is 3.0000000000000004: rounded first, so that the ceiling adds nobody.
-    count = int(np.ceil(round(fraction * (of or len(order)), 9)))
-    if count > len(order):
-        raise DataError(
-            f"data.init_args.fraction {fraction:g} of the whole data set is {count} subjects, but "
-            f"the training split has {len(order)}. Use a smaller fraction, or fraction_of: train."
-        )
-    return set(order[:count])
 
 
 def require_disjoint(subjects: pd.Series, split: pd.Series) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
-from abc import abstractmethod
-from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -14,23 +12,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from data_modules._arguments import require_arguments, require_rate
+from data_modules._arguments import require_arguments
+from data_modules._corpus import Corpus
 from data_modules._dataset import Batch, BatchDataset, BatchLoader, EpochSampler, Window, as_is
-from data_modules._roots import reading, require_root, require_same_origin, version_of
-from data_modules._splits import (
-    SPLITS,
-    fraction_of_subjects,
-    labelled,
-    nested_order,
-    record_strata,
-    require_disjoint,
-    split_by_subject,
-    subject_strata,
-)
+from data_modules._published_splits import Protocol, PublishedSplits, read_published
+from data_modules._roots import require_same_origin
+from data_modules._selection import Selection, without_tests_of
+from data_modules._splits import SPLITS, labelled, require_disjoint
 from data_modules._statistics import class_weights, describe_splits, label_statistics
 from data_modules._stores import (
     all_cores,
@@ -43,11 +34,8 @@ from data_modules._stores import (
     source_rate,
 )
 from pahcl.errors import DataError, UsageError
-from pahcl.signals import STANDARD_12, ToSignal, canonical_lead
-from pahcl.signals.recording import Recording
-from pahcl.signals.spec import Filter, Modality, Normalisation, Pad, SignalSpec
-from pahcl.store import Index, Manifest, write_store
-from pahcl.store.writer import SHARD_RECORDS
+from pahcl.signals import ToSignal, canonical_lead
+from pahcl.signals.spec import Filter, Normalisation, Pad, SignalSpec
 from pahcl.task import Task
 
 log = logging.getLogger(__name__)
@@ -56,7 +44,7 @@ Split = Literal["train", "val", "test"]
 NO_FILTER = Filter()
 
 
-class SignalDataModule(LightningDataModule):
+class SignalDataModule(Corpus):
     """Serve a data set's records as batches for one task.
 
     A data set is a subclass that says what it is (the class attributes), lists its records
@@ -82,6 +70,17 @@ class SignalDataModule(LightningDataModule):
         fraction: Share of training subjects whose labels are used; smaller ones lie in larger ones.
         fraction_of: What the share refers to: the training split, or the whole data set (as in
             Eriksson et al. 2024; it is still drawn from the training split).
+        shots: Few-shot: training subjects of each class whose labels are used, instead of a share;
+            fewer lie in more. A binary task takes as many without its class.
+        folds: Cross-validation: deal the subjects out to so many folds, in place of the
+            publisher's split.
+        fold: The fold that tests, from 0; the one behind it validates.
+        split_tables: Folder of published split tables (see `data_modules._published_splits`), in
+            place of split and task.
+        protocol: How their labels are read: `legacy` as the published programs do, faults
+            included; `fixed` by name and without them.
+        exclude_test_of: Data modules (of this data set or others) whose test subjects, and
+            recordings of the same samples, neither train nor validate here.
         val_fraction: Share of the subjects that validate, where the publisher gives no split.
         test_fraction: Share of the subjects that test, where the publisher gives no split.
         split_seed: Chooses who is in which split and in which fraction. Keep it when seeds are
@@ -95,22 +94,8 @@ class SignalDataModule(LightningDataModule):
             is for `test`, which scores it once: name it only if that is meant.
     """
 
-    name: str
-    title: ClassVar[str]
-    version: ClassVar[str]
-    citation: ClassVar[str]
-    licence: ClassVar[str]
-    homepage: ClassVar[str]
-    folder: ClassVar[str]
-    """Name of the data set's folder below `$PAHCL_DATA`."""
-    rates: ClassVar[tuple[float, ...]]
-    """Rates in Hz at which the publisher gives the records; the first is the original."""
-    seconds: ClassVar[float]
-    """Usual duration of a window."""
-    tasks: ClassVar[dict[str, Task]]
-    modality: ClassVar[Modality] = "ecg"
-    unit: ClassVar[str] = "mV"
-    leads: ClassVar[tuple[str, ...]] = STANDARD_12
+    published_key: ClassVar[str | None] = None
+    """Column of published split tables that holds a record's identifier or the path of its file."""
     split_column: ClassVar[str | None] = None
     """Label column over which a drawn split is balanced, the same one for every task."""
 
@@ -128,6 +113,12 @@ class SignalDataModule(LightningDataModule):
         crop: Literal["random", "center"] = "random",
         fraction: float = 1.0,
         fraction_of: Literal["train", "dataset"] = "train",
+        shots: int | None = None,
+        folds: int | None = None,
+        fold: int = 0,
+        split_tables: str | None = None,
+        protocol: Protocol = "fixed",
+        exclude_test_of: list[SignalDataModule] | None = None,
         val_fraction: float = 0.1,
         test_fraction: float = 0.1,
         split_seed: int = 0,
@@ -138,14 +129,9 @@ class SignalDataModule(LightningDataModule):
         predict_split: Split = "val",
     ) -> None:
         super().__init__()
-        chosen = task or next(iter(self.tasks))
-        if chosen not in self.tasks:
-            raise UsageError(
-                f"data.init_args.task: {self.title} has no task `{chosen}`; it has "
-                f"{', '.join(self.tasks)}."
-            )
+        self.published = self._published(split_tables, protocol, task)
+        self.task = self._task(task) if self.published is None else self.published.task
         rate = float(self.rates[0] if fs is None else fs)
-        self.task = self.tasks[chosen]
         self.spec = SignalSpec(
             modality=self.modality,
             fs=rate,
@@ -160,29 +146,48 @@ class SignalDataModule(LightningDataModule):
         self.prepare_options: dict[str, Any] = {}
         self.label_options: dict[str, Any] = {}
         self.pad, self.crop = pad, crop
-        self.fraction, self.fraction_of = fraction, fraction_of
-        self.val_fraction, self.test_fraction = val_fraction, test_fraction
-        self.split_seed, self.seed = split_seed, seed
+        self.selection = Selection(
+            fraction=fraction,
+            fraction_of=fraction_of,
+            shots=shots,
+            folds=folds,
+            fold=fold,
+            val_fraction=val_fraction,
+            test_fraction=test_fraction,
+            split_seed=split_seed,
+        )
+        self.exclude_test_of = exclude_test_of or []
+        self.seed = seed
         self.batch_size, self.num_workers = batch_size, num_workers
         self.prepare_workers = all_cores() if prepare_workers is None else prepare_workers
         self.predict_split = predict_split
         require_arguments(self.spec, vars(self))
         self._to_signal = ToSignal(self.spec)
 
-    @classmethod
-    @abstractmethod
-    def index(cls, root: Path, fs: float) -> Index:
-        """List the publisher's records; no signal is read.
+    def _task(self, name: str | None) -> Task:
+        chosen = name or next(iter(self.tasks))
+        if chosen not in self.tasks:
+            raise UsageError(
+                f"data.init_args.task: {self.title} has no task `{chosen}`; it has "
+                f"{', '.join(self.tasks)}."
+            )
+        return self.tasks[chosen]
 
-        Args:
-            root: The publisher's folder.
-            fs: One of `rates`.
-        """
-
-    @classmethod
-    @abstractmethod
-    def read(cls, root: Path, row: Mapping[str, Any]) -> Recording:
-        """Read one record, named by its row of the index."""
+    def _published(
+        self, folder: str | None, protocol: Protocol, task: str | None
+    ) -> PublishedSplits | None:
+        if folder is None:
+            return None
+        if self.published_key is None:
+            raise UsageError(
+                f"data.init_args.split_tables: no split tables are published for {self.title}."
+            )
+        if task is not None:
+            raise UsageError(
+                f"data.init_args.split_tables brings its own task: leave data.init_args.task "
+                f"(`{task}`) out."
+            )
+        return read_published(Path(folder), self.published_key, protocol)
 
     def labels(self, table: pd.DataFrame) -> pd.DataFrame:
         """Give the label columns of the tasks: here the table's own, and `male` from `sex`."""
@@ -190,77 +195,37 @@ class SignalDataModule(LightningDataModule):
             return table
         return table.assign(male=table["sex"].map({"male": 1.0, "female": 0.0}).astype(np.float32))
 
+    def strata(self, table: pd.DataFrame) -> npt.NDArray[np.int64]:
+        """Say over what a drawn split is balanced, the same for every task: one stratum a record.
+
+        Here whether `split_column` is positive.
+        """
+        if self.split_column is None:
+            return np.zeros(len(table), dtype=np.int64)
+        return (self.labels(table)[self.split_column] > 0).to_numpy().astype(np.int64)
+
     def split(self, table: pd.DataFrame) -> pd.Series:
         """Say which split each record is in: here drawn by subject, the same for every task.
 
         Returns:
             `train`, `val`, `test`, or None for a record that is left out, on the table's index.
         """
-        strata = np.zeros(len(table), dtype=np.int64)
-        if self.split_column is not None:
-            strata = (table[self.split_column] > 0).to_numpy().astype(np.int64)
-        return split_by_subject(
-            table["subject_id"], strata, self.val_fraction, self.test_fraction, self.split_seed
-        )
+        return self.selection.draw(table["subject_id"], self.strata(table))
+
+    def usable(self, table: pd.DataFrame) -> npt.NDArray[np.bool_]:
+        """Say which records take part at all, however they are split: here every one."""
+        return np.ones(len(table), dtype=np.bool_)
+
+    def published_labels(self, labels: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+        """Correct the labels of published split tables for `protocol: fixed`; here as they are."""
+        return labels
 
     # From the publisher's folder to a store
 
-    @classmethod
-    def prepare(
-        cls,
-        root: str | Path,
-        out: str | Path,
-        fs: float | None = None,
-        workers: int = 1,
-        shard: tuple[int, int] | None = None,
-        progress: bool = True,
-        shard_records: int = SHARD_RECORDS,
-        **options: Any,
-    ) -> Manifest | None:
-        """Pack the publisher's records into a store.
-
-        Args:
-            root: The publisher's folder.
-            out: The store's folder.
-            fs: Rate of the store in Hz; None takes the publisher's original.
-            workers: Processes that read and pack.
-            shard: (i, n) packs the i-th of n parts alone; `pahcl.store.merge` finishes the store.
-            progress: Show a progress bar.
-            shard_records: Records in one file of the store.
-            options: What the data set's `index` takes besides.
-
-        Returns:
-            The manifest; None where only one part of several was packed.
-
-        Raises:
-            DataError: The folder is not there, is not this data set, or cannot be read.
-            UsageError: The rate cannot hold the signal.
-        """
-        folder, rate = Path(root), cls.rates[0] if fs is None else fs
-        require_root(folder, cls.name, cls.title, cls.homepage)
-        require_rate(rate, cls.modality)
-        with reading(folder):
-            index = cls.index(folder, fs=source_rate(cls.rates, rate), **options)
-        return write_store(
-            Path(out),
-            index,
-            functools.partial(cls.read, folder),
-            dataset=cls.name,
-            dataset_version=version_of(folder, cls.version),
-            modality=cls.modality,
-            leads=cls.leads,
-            unit=cls.unit,
-            fs=rate,
-            workers=workers,
-            shard=shard,
-            progress=progress,
-            shard_records=shard_records,
-            config=options,
-            root=folder,
-        )
-
     def prepare_data(self) -> None:
         """Pack the store if it is missing, and derive from it the one for this contract."""
+        for other in self.exclude_test_of:
+            other.prepare_data()
         if not is_ready(self._source(), self.spec):
             with alone(self.store_path):
                 self._make_stores(self._source())  # perhaps another one, after waiting
@@ -290,13 +255,47 @@ class SignalDataModule(LightningDataModule):
         """
         self.store = open_store(self._source(), self.spec)
         table = self.store.table
-        self.targets = self.task.targets(self.labels(table))
-        self.splits = self.split(table)
+        self.targets = self.task.targets(self._labels(table))
+        self.splits, self.excluded = without_tests_of(
+            self._split(table), table, self.name, self.exclude_test_of
+        )
         require_disjoint(table["subject_id"], self.splits)
         self.rows = self._choose_rows(table["subject_id"].astype(str))
         train = self.targets[self.rows["train"]]
         self.class_weights: Tensor | None = class_weights(self.task, train)
         self.label_statistics = label_statistics(self.task, train)
+
+    def _labels(self, table: pd.DataFrame) -> pd.DataFrame:
+        if self.published is None:
+            return self.labels(table)
+        labels = self.published.labels(table)
+        legacy = self.published.protocol == "legacy"
+        return labels if legacy else self.published_labels(labels, table)
+
+    def _split(self, table: pd.DataFrame) -> pd.Series:
+        if self.published is not None:
+            split = self.published.split(table)
+        elif self.selection.folds is not None:
+            split = self.selection.deal(table["subject_id"], self.strata(table))
+        else:
+            split = self.split(table)
+        return split.where(self.usable(table), None)
+
+    def test_records(self) -> pd.DataFrame:
+        """Give `record_id`, `subject_id` and `digest` of the test split, labelled or not."""
+        if not hasattr(self, "splits"):
+            self.setup()
+        columns = ["record_id", "subject_id", "digest"]
+        return self.store.table.loc[self.splits == "test", columns]
+
+    def used_records(self) -> pd.DataFrame:
+        """Give `record_id`, `subject_id`, `digest` and `split` of the records that a run uses."""
+        columns = ["record_id", "subject_id", "digest"]
+        parts = [
+            self.store.table.iloc[rows][columns].assign(split=name)
+            for name, rows in self.rows.items()
+        ]
+        return pd.concat(parts, ignore_index=True)
 
     def _choose_rows(self, subjects: pd.Series) -> dict[str, npt.NDArray[np.int64]]:
         """Find each split's labelled rows; of the training split, the wanted fraction."""
@@ -311,11 +310,9 @@ class SignalDataModule(LightningDataModule):
                     f"{self.store.path}). Use more records, or another task or split."
                 )
         train = inside["train"] & known
-        strata = subject_strata(subjects[train], record_strata(self.task, self.targets[train]))
-        whole = None if self.fraction_of == "train" else subjects[known].nunique()
-        order = nested_order(strata, self.split_seed)
-        chosen = fraction_of_subjects(order, self.fraction, whole)
-        inside["train"] = train & subjects.isin(chosen).to_numpy()
+        inside["train"], self.few = self.selection.training(
+            self.task, subjects, self.targets, train, known
+        )
         return {name: np.flatnonzero(here & known) for name, here in inside.items()}
 
     def train_dataloader(self) -> DataLoader[Batch]:
@@ -375,10 +372,11 @@ class SignalDataModule(LightningDataModule):
             "store": self.store.manifest.digest,
             "task": self.task.name,
             "spec": self.spec.to_dict(),
-            "fraction": self.fraction,
-            "fraction_of": self.fraction_of,
-            "split_seed": self.split_seed,
+            **asdict(self.selection),
             "seed": self.seed,
+            "published": self.published and self.published.receipt(self.store.table),
+            "fewer_than_shots": self.few,
+            "excluded": self.excluded,
             "options": {**self.prepare_options, **self.label_options},
             "splits": describe_splits(self.task, self.store.table, self.targets, self.rows),
             "unlabelled": self.unlabelled,

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from data_modules._challenge import by_reason, read_challenge
@@ -18,7 +20,7 @@ from data_modules._cpsc2018_parts import (
     list_records,
     read_original,
 )
-from data_modules._splits import record_strata, split_by_subject
+from data_modules._splits import record_strata
 from data_modules._tables import counted, reject_rows
 from data_modules.base import SignalDataModule
 from pahcl.errors import DataError
@@ -51,6 +53,7 @@ class CPSC2018DataModule(SignalDataModule):
     folder = "cpsc2018"
     rates = (FS,)
     seconds = 10.0
+    published_key = "filename"
     tasks: ClassVar[dict[str, Task]] = {
         "nine": Task("nine", "multilabel", CLASSES, CLASSES, "macro_auroc"),
         "af": Task("af", "binary", ("AF",), ("AF",), primary_metric="auroc"),
@@ -87,9 +90,7 @@ class CPSC2018DataModule(SignalDataModule):
         digest = hashlib.sha256(data).hexdigest()
         return Recording(signal, FS, STANDARD_12, cls.unit, *ids, source_sha256=digest)
 
-    def split(self, table: pd.DataFrame) -> pd.Series:
-        """Draw by record, balanced over the rarest class of each, the same for every task."""
+    def strata(self, table: pd.DataFrame) -> npt.NDArray[np.int64]:
+        """Balance a drawn split over the rarest class of each record."""
         task = self.tasks["nine"]
-        strata = record_strata(task, task.targets(table))
-        shares = self.val_fraction, self.test_fraction
-        return split_by_subject(table["subject_id"], strata, *shares, self.split_seed)
+        return record_strata(task, task.targets(table))

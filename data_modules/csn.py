@@ -6,11 +6,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from data_modules._challenge import by_reason, list_headers, people, read_challenge
-from data_modules._csn_labels import MAP_VERSION, TASKS, label_columns, rhythm_labels
-from data_modules._splits import record_strata, split_by_subject
+from data_modules._csn_labels import (
+    MAP_VERSION,
+    TASKS,
+    label_columns,
+    own_labels,
+    rhythm_labels,
+)
+from data_modules._splits import record_strata
 from data_modules._tables import counted, reject_rows
 from data_modules.base import SignalDataModule
 from pahcl.errors import DataError
@@ -43,6 +51,7 @@ class CSNDataModule(SignalDataModule):
     folder = "csn"
     rates = (FS,)
     seconds = 10.0
+    published_key = "ecg_path"
     tasks: ClassVar[dict[str, Task]] = TASKS
 
     def __init__(self, **settings: Any) -> None:
@@ -83,9 +92,15 @@ class CSNDataModule(SignalDataModule):
         """Add the answers of the task `rhythm` to the columns `dx/<label>`."""
         return pd.concat([super().labels(table), rhythm_labels(table)], axis=1)
 
-    def split(self, table: pd.DataFrame) -> pd.Series:
-        """Draw by patient, balanced over the rarest rhythm of each, the same for every task."""
+    def strata(self, table: pd.DataFrame) -> npt.NDArray[np.int64]:
+        """Balance a drawn split over the rarest rhythm of each record."""
         task = self.tasks["rhythm"]
-        strata = record_strata(task, task.targets(rhythm_labels(table)))
-        shares = self.val_fraction, self.test_fraction
-        return split_by_subject(table["subject_id"], strata, *shares, self.split_seed)
+        return record_strata(task, task.targets(rhythm_labels(table)))
+
+    def published_labels(self, labels: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+        """Read the classes of MERL's tables from the records' own codes.
+
+        Raises:
+            DataError: A class is no label of the map.
+        """
+        return own_labels(labels, table)

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from data_modules._ptbxl_statements import TASKS, class_labels, statement_columns
+from data_modules._splits import record_strata
 from data_modules._tables import counted, flags, identifiers, read_table, reject_rows, texts
 from data_modules._wfdb import read_wfdb, unlisted
 from data_modules.base import SignalDataModule
@@ -49,6 +51,7 @@ class PTBXLDataModule(SignalDataModule):
     folder = "ptb-xl"
     rates = (500.0, 100.0)
     seconds = 10.0
+    published_key = "ecg_id"
     tasks: ClassVar[dict[str, Task]] = TASKS
 
     def __init__(
@@ -112,8 +115,15 @@ class PTBXLDataModule(SignalDataModule):
             [super().labels(table), class_labels(table, self.likelihood_threshold)], axis=1
         )
 
+    def strata(self, table: pd.DataFrame) -> npt.NDArray[np.int64]:
+        """Balance folds of one's own over the rarest superclass of each record."""
+        task = self.tasks["superclass"]
+        return record_strata(task, task.targets(class_labels(table, self.likelihood_threshold)))
+
     def split(self, table: pd.DataFrame) -> pd.Series:
-        """Give the publisher's split; folds 9 and 10 hold human-validated records alone."""
-        folds = {**dict.fromkeys(range(1, 9), "train"), 9: "val", 10: "test"}
-        split = table["fold"].map(folds)
-        return split.where(table["validated_by_human"] == 1) if self.validated_by_human else split
+        """Give the publisher's split."""
+        return table["fold"].map({**dict.fromkeys(range(1, 9), "train"), 9: "val", 10: "test"})
+
+    def usable(self, table: pd.DataFrame) -> npt.NDArray[np.bool_]:
+        """Leave records out that nobody has validated, if so asked; folds 9 and 10 hold none."""
+        return (table["validated_by_human"] == 1).to_numpy() | (not self.validated_by_human)

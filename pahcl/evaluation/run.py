@@ -81,6 +81,11 @@ class RunFolder:
         return self.evidence("receipt.json")
 
     @property
+    def splits(self) -> Path:
+        """Locate the table of the records that train, validate and test."""
+        return self.path / "splits.parquet"
+
+    @property
     def report(self) -> Path:
         """Locate the HTML page."""
         return self.path / "report.html"

@@ -20,6 +20,7 @@ from pahcl.evaluation.evidence import write_evidence
 from pahcl.evaluation.predictions import write_predictions
 from pahcl.evaluation.receipt import ReceiptParts
 from pahcl.evaluation.run import RunFolder
+from pahcl.files import appearing
 
 log = logging.getLogger(__name__)
 
@@ -148,8 +149,16 @@ class EvidenceWriter(Callback):
         self.seconds, self.started = float(state_dict["seconds"]), time.perf_counter()
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock."""
+        """Start the clock, and say who trains, validates and tests."""
         self.started = time.perf_counter()
+        if trainer.is_global_zero:
+            self._write_splits(trainer)
+
+    def _write_splits(self, trainer: pl.Trainer) -> None:
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        self.folder.path.mkdir(parents=True, exist_ok=True)
+        with appearing(self.folder.splits) as temporary:
+            data.used_records().to_parquet(temporary, index=False)
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write metrics, predictions and receipt of the test split."""
@@ -165,6 +174,8 @@ class EvidenceWriter(Callback):
             return
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         model: Any = pl_module
+        if not self.folder.splits.is_file():
+            self._write_splits(trainer)
         facts = write_evidence(
             self.folder,
             data.task,

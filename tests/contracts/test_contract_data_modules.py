@@ -176,6 +176,22 @@ def test_fractions_are_nested_and_spare_the_other_splits(
 
 
 @pytest.mark.parametrize("name", DATASETS)
+def test_folds_part_subjects_and_few_shots_leave_the_others_alone(
+    name: str, stores: dict[str, Path]
+) -> None:
+    module = module_of(name, stores, folds=3, fold=1)
+    subjects = module.store.table["subject_id"].to_numpy()
+    sides = [set(subjects[rows]) for rows in module.rows.values()]
+    assert all(sides)
+    assert all(one.isdisjoint(other) for one, other in itertools.combinations(sides, 2))
+    if module.task.kind == "regression":
+        return
+    whole, few = (module_of(name, stores, **chosen).rows for chosen in ({}, {"shots": 1}))
+    assert 0 < len(few["train"]) < len(whole["train"])
+    assert np.array_equal(few["test"], whole["test"])
+
+
+@pytest.mark.parametrize("name", DATASETS)
 def test_the_receipt_is_plain_and_free_of_paths(name: str, stores: dict[str, Path]) -> None:
     receipt = module_of(name, stores).data_receipt()
     text = json.dumps(receipt)

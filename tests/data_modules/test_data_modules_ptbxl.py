@@ -309,9 +309,9 @@ def test_the_corpus_is_accounted_for(corpora: Path, tmp_path: Path) -> None:
 def test_validated_by_human_leaves_the_others_out() -> None:
     table = pd.DataFrame({"fold": [1, 9, 10, 2, np.nan], "validated_by_human": [1, 1, 1, 0, 1]})
     assert PTBXLDataModule().split(table).tolist()[:4] == ["train", "val", "test", "train"]
-    chosen = PTBXLDataModule(validated_by_human=True).split(table)
-    assert chosen.tolist()[:3] == ["train", "val", "test"]
-    assert chosen.isna().tolist() == [False, False, False, True, True]
+    assert PTBXLDataModule().usable(table).all()
+    chosen = PTBXLDataModule(validated_by_human=True).usable(table)
+    assert chosen.tolist() == [True, True, True, False, True]
 
 
 def test_a_likelihood_outside_percent_is_refused() -> None:

@@ -13,13 +13,17 @@ from hypothesis import strategies as st
 
 from data_modules._splits import (
     allot,
-    fraction_of_subjects,
+    k_folds,
     labelled,
-    nested_order,
     record_strata,
     require_disjoint,
     split_by_subject,
     subject_strata,
+)
+from data_modules._subsets import (
+    fraction_of_subjects,
+    nested_order,
+    shots_of_classes,
     take_turns,
 )
 from pahcl.errors import DataError
@@ -176,3 +180,56 @@ def test_rows_without_any_label_are_told_apart() -> None:
     assert labelled(MULTICLASS, np.array([0, -1])).tolist() == [True, False]
     partly = np.array([[np.nan, 1.0], [np.nan, np.nan]])
     assert labelled(MULTILABEL, partly).tolist() == [True, False]
+
+
+@settings(max_examples=40, deadline=None)
+@given(corpora(), st.integers(0, 2**31), st.integers(3, 5), st.randoms(use_true_random=False))
+def test_over_all_folds_each_subject_tests_and_validates_once(
+    corpus: Corpus, seed: int, folds: int, random: randoms.Random
+) -> None:
+    subjects, strata = corpus
+    if subjects.nunique() < folds:
+        with pytest.raises(DataError, match=r"data\.init_args\.folds"):
+            k_folds(subjects, strata, folds, 0, seed)
+        return
+    splits = [k_folds(subjects, strata, folds, fold, seed) for fold in range(folds)]
+    for split in splits:
+        require_disjoint(subjects, split)
+    for side in ("test", "val"):
+        assert sum((split == side).astype(int) for split in splits).eq(1).all()
+    by_subject = subject_strata(subjects, strata)
+    for stratum in by_subject.unique():
+        inside = subjects.isin(by_subject.index[by_subject == stratum])
+        sizes = [subjects[inside & (split == "test")].nunique() for split in splits]
+        assert max(sizes) - min(sizes) <= 1
+    order = list(range(len(subjects)))
+    random.shuffle(order)
+    again = k_folds(subjects.iloc[order], strata[order], folds, 0, seed)
+    assert again.sort_index().tolist() == splits[0].tolist()
+
+
+@settings(max_examples=40, deadline=None)
+@given(corpora(), st.integers(0, 2**31), st.integers(1, 4))
+def test_shots_are_nested_and_give_each_class_its_number(
+    corpus: Corpus, seed: int, shots: int
+) -> None:
+    subjects, strata = corpus
+    targets = np.where(strata < 0, -1, strata % 3)
+    few, short = shots_of_classes(MULTICLASS, subjects, targets, shots, seed)
+    more, _ = shots_of_classes(MULTICLASS, subjects, targets, shots + 1, seed)
+    assert few <= more
+    for code, name in enumerate(MULTICLASS.classes):
+        having = set(subjects[targets == code])
+        assert len(having & few) >= min(shots, len(having))
+        assert short.get(name) == (len(having) if len(having) < shots else None)
+    assert few <= set(subjects[targets >= 0])
+
+
+def test_shots_of_a_binary_task_count_both_sides() -> None:
+    subjects = pd.Series([f"p{i}" for i in range(20)], dtype=object)
+    targets = np.array([[1.0]] * 5 + [[0.0]] * 13 + [[np.nan]] * 2, dtype=np.float32)
+    chosen, short = shots_of_classes(BINARY, subjects, targets, 4, 0)
+    positive = {f"p{i}" for i in range(5)}
+    assert (len(chosen & positive), len(chosen - positive)) == (4, 4)
+    assert not chosen & {"p18", "p19"}
+    assert short == {}

@@ -1,0 +1,158 @@
+"""Who trains, through the data modules: folds, few shots, subjects who test elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data_modules.code15 import CODE15DataModule
+from data_modules.ptbxl import PTBXLDataModule
+from pahcl.cli import main
+from pahcl.errors import UsageError
+
+
+@pytest.fixture(scope="module")
+def stores(corpora: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stores")
+    PTBXLDataModule.prepare(corpora / "ptb-xl", folder / "ptbxl", 100, progress=False)
+    return folder
+
+
+def ptbxl(stores: Path, **settings: Any) -> PTBXLDataModule:
+    module = PTBXLDataModule(store=str(stores / "ptbxl"), fs=100, **settings)
+    module.prepare_data()
+    module.setup()
+    return module
+
+
+def subjects(module: PTBXLDataModule, split: str) -> set[str]:
+    return set(module.store.table["subject_id"].iloc[module.rows[split]])
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"folds": 2}, r"data\.init_args\.folds must be at least 3"),
+        ({"folds": 5, "fold": 5}, r"data\.init_args\.fold must be from 0 to 4, got 5"),
+        ({"fold": 1}, r"data\.init_args\.fold must be from 0 to 0"),
+        ({"shots": 0}, r"data\.init_args\.shots must be at least 1"),
+        ({"shots": 3, "fraction": 0.5}, "give one of them"),
+        ({"split_tables": "there", "task": "af"}, "no split tables are published"),
+    ],
+)
+def test_impossible_choices_are_refused_by_name(settings: dict[str, Any], named: str) -> None:
+    with pytest.raises(UsageError, match=named):
+        CODE15DataModule(**settings)
+
+
+def test_folds_replace_the_publishers_split(stores: Path) -> None:
+    modules = [ptbxl(stores, folds=4, fold=fold) for fold in range(4)]
+    tested = [set(module.test_records()["subject_id"]) for module in modules]
+    assert set.union(*tested) == set(modules[0].store.table["subject_id"])
+    assert sum(map(len, tested)) == len(set.union(*tested))
+    for module in modules:
+        assert not subjects(module, "train") & (subjects(module, "val") | subjects(module, "test"))
+    assert modules[1].data_receipt()["folds"] == 4
+    assert modules[1].data_receipt()["splits"] != modules[2].data_receipt()["splits"]
+
+
+def test_few_shots_take_so_many_subjects_of_each_class(stores: Path) -> None:
+    few, more = (ptbxl(stores, shots=shots) for shots in (1, 3))
+    assert subjects(few, "train") < subjects(more, "train")
+    for name in ("val", "test"):
+        assert subjects(few, name) == subjects(more, name)
+    targets = more.targets[more.rows["train"]]
+    for column, name in enumerate(more.task.classes):
+        having = set(
+            more.store.table["subject_id"].iloc[more.rows["train"]][targets[:, column] > 0]
+        )
+        assert len(having) >= more.data_receipt()["fewer_than_shots"].get(name, 3)
+
+
+def test_shots_of_a_regression_are_refused() -> None:
+    age = CODE15DataModule.tasks["age"]
+    selection = CODE15DataModule(task="age", shots=2).selection
+    both = np.array([True, True])
+    with pytest.raises(UsageError, match="is a regression"):
+        selection.training(age, pd.Series(["a", "b"]), np.ones((2, 1)), both, both)
+
+
+def test_whoever_tests_elsewhere_does_not_train(stores: Path) -> None:
+    downstream = ptbxl(stores, folds=4, fold=0)
+    alone = ptbxl(stores)
+    tested = set(downstream.test_records()["subject_id"])
+    assert tested & (subjects(alone, "train") | subjects(alone, "val"))
+    pretraining = ptbxl(
+        stores,
+        exclude_test_of=[PTBXLDataModule(store=str(stores / "ptbxl"), fs=100, folds=4, fold=0)],
+    )
+    assert not tested & (subjects(pretraining, "train") | subjects(pretraining, "val"))
+    assert subjects(pretraining, "test") == subjects(alone, "test")
+    (fact,) = pretraining.data_receipt()["excluded"]
+    assert fact["dataset"] == "ptbxl"
+    assert fact["test_records"] == len(downstream.test_records())
+    assert pretraining.data_receipt()["left_out"] == fact["left_out_records"] > 0
+
+
+class Elsewhere:
+    """Another data set, which holds recordings of this one under other names."""
+
+    name = "elsewhere"
+
+    def __init__(self, tested: pd.DataFrame) -> None:
+        self.tested = tested
+
+    def prepare_data(self) -> None:
+        pass
+
+    def test_records(self) -> pd.DataFrame:
+        return self.tested
+
+
+def test_recordings_that_another_data_set_tests_are_known_by_their_samples(stores: Path) -> None:
+    alone = ptbxl(stores)
+    tested = alone.used_records().groupby("split").head(3).assign(subject_id="somebody")
+    module = PTBXLDataModule(store=str(stores / "ptbxl"), fs=100)
+    module.exclude_test_of = [Elsewhere(tested)]  # type: ignore[list-item]
+    module.prepare_data()
+    module.setup()
+    used = module.used_records()
+    assert not set(used.loc[used["split"] != "test", "digest"]) & set(tested["digest"])
+    (fact,) = module.data_receipt()["excluded"]
+    assert fact["test_records"] == len(tested) == 9
+    assert fact["of_the_same_samples"] == fact["left_out_records"] >= 6
+
+
+def test_a_config_names_what_is_tested_elsewhere(stores: Path, place: Path, tmp_path: Path) -> None:
+    shutil.copytree(stores / "ptbxl", tmp_path / "ptbxl")
+    config = tmp_path / "pretrain.yaml"
+    config.write_text(
+        f"""
+data:
+  class_path: PTBXLDataModule
+  init_args:
+    store: {tmp_path}/ptbxl
+    fs: 100
+    length: 256
+    exclude_test_of:
+      - class_path: PTBXLDataModule
+        init_args: {{store: {tmp_path}/ptbxl, fs: 100, folds: 3, fold: 1}}
+model:
+  class_path: Finetuning
+  init_args: {{encoder: {{class_path: SmallResNet1d}}}}
+trainer: {{max_epochs: 1, limit_train_batches: 1, limit_val_batches: 1, accelerator: cpu}}
+""",
+        encoding="utf-8",
+    )
+    arguments = ["--config", str(config), "--run.root", str(tmp_path / "runs"), "--run.name", "a"]
+    assert main(["fit", *arguments, "--run.wandb", "off", "--run.tensorboard", "false"]) == 0
+    splits = pd.read_parquet(next((tmp_path / "runs").rglob("splits.parquet")))
+    tested = PTBXLDataModule(store=str(tmp_path / "ptbxl"), fs=100, folds=3, fold=1)
+    assert not set(splits.loc[splits["split"] != "test", "subject_id"]) & set(
+        tested.test_records()["subject_id"]
+    )
