@@ -57,6 +57,11 @@ class Corpus(LightningDataModule):
         """Read one record, named by its row of the index."""
 
     @classmethod
+    def channels(cls, **options: Any) -> tuple[str, ...]:
+        """Name the leads of a store that is packed with these options of `index`: here `leads`."""
+        return cls.leads
+
+    @classmethod
     def prepare(
         cls,
         root: str | Path,
@@ -99,7 +104,7 @@ class Corpus(LightningDataModule):
             dataset=cls.name,
             dataset_version=version_of(folder, cls.version),
             modality=cls.modality,
-            leads=cls.leads,
+            leads=cls.channels(**options),
             unit=cls.unit,
             fs=rate,
             workers=workers,

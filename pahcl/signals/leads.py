@@ -19,10 +19,14 @@ STANDARD_12 = LIMB_LEADS + CHEST_LEADS
 FURTHER_ECG_LEADS = ("V7", "V8", "V9", "V3R", "V4R", "V5R", "VX", "VY", "VZ")
 """Posterior, right-sided and Frank leads, which some data sets add to the twelve."""
 
+UNPLACED_ECG_LEAD = "ECG"
+"""One electrocardiogram of electrodes that are not stated, as beside some heart sounds."""
+
 PCG_LEADS = ("PCG", "AV", "PV", "TV", "MV", "Phc")
 """Heart sound without a stated site, and the sites of the CirCor data set."""
 
-_KNOWN = {name.casefold(): name for name in STANDARD_12 + FURTHER_ECG_LEADS + PCG_LEADS}
+_NAMES = (*STANDARD_12, *FURTHER_ECG_LEADS, UNPLACED_ECG_LEAD, *PCG_LEADS)
+_KNOWN = {name.casefold(): name for name in _NAMES}
 _NUMBERED = {"1": "I", "2": "II", "3": "III", "i": "I", "ii": "II", "iii": "III"}
 # `Lead II` of reports, `MDC_ECG_LEAD_II` of HL7 aECG and DICOM (ISO/IEEE 11073-10101).
 _PREFIX = re.compile(r"^(?:mdc_ecg_)?lead[\s_-]*")
@@ -58,7 +62,8 @@ def canonical_lead(name: str) -> str:
     if known is None:
         raise SpecError(
             f"No lead is known as {name!r}; known are {', '.join(STANDARD_12)}, further "
-            f"{', '.join(FURTHER_ECG_LEADS)}, and for heart sounds {', '.join(PCG_LEADS)}."
+            f"{', '.join(FURTHER_ECG_LEADS)}, {UNPLACED_ECG_LEAD}, and for heart sounds "
+            f"{', '.join(PCG_LEADS)}."
         )
     return known
 
