@@ -55,3 +55,24 @@ def require_arguments(spec: SignalSpec, given: Mapping[str, Any]) -> None:
     for name, (value, fits, expected) in checks.items():
         if not fits:
             raise UsageError(f"data.init_args.{name} must be {expected}, got {value}.")
+
+
+def require_side(title: str, sides: tuple[str, ...], stage: str | None, predicted: str) -> None:
+    """Refuse a stage for which a data set has no split.
+
+    Args:
+        title: The data set.
+        sides: Splits that it has.
+        stage: Lightning's word for what is to be done; None where that is not known.
+        predicted: The split that `predict` serves.
+
+    Raises:
+        UsageError: With what can be done instead.
+    """
+    side = {"fit": "train", "validate": "val", "predict": predicted}.get(stage or "")
+    if side is None or side in sides:
+        return
+    advice = "`pahcl test --ckpt_path` scores a model of another data set on it"
+    if stage == "predict":
+        advice = f"set data.init_args.predict_split to {' or '.join(sides)}"
+    raise UsageError(f"{title} has no {side} split, but {', '.join(sides)} alone: {advice}.")

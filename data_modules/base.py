@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from data_modules._arguments import require_arguments
+from data_modules._arguments import require_arguments, require_side
 from data_modules._corpus import Corpus
 from data_modules._dataset import Batch, BatchDataset, BatchLoader, EpochSampler, Window, as_is
 from data_modules._published_splits import Protocol, PublishedSplits, read_published
@@ -96,6 +96,8 @@ class SignalDataModule(Corpus):
 
     published_key: ClassVar[str | None] = None
     """Column of published split tables that holds a record's identifier or the path of its file."""
+    sides: ClassVar[tuple[str, ...]] = SPLITS
+    """Splits that the data set has; a benchmark may be a test split alone."""
     split_column: ClassVar[str | None] = None
     """Label column over which a drawn split is balanced, the same one for every task."""
 
@@ -252,7 +254,9 @@ class SignalDataModule(Corpus):
         Raises:
             DataError: A split is empty or shares subjects with another one.
             StoreError: The store does not fit.
+            UsageError: The data set has no split for this stage.
         """
+        require_side(self.title, self.sides, stage, self.predict_split)
         self.store = open_store(self._source(), self.spec)
         table = self.store.table
         self.targets = self.task.targets(self._labels(table))
@@ -303,7 +307,7 @@ class SignalDataModule(Corpus):
         inside = {name: (self.splits == name).to_numpy() for name in SPLITS}
         self.unlabelled = {name: int((here & ~known).sum()) for name, here in inside.items()}
         for name, here in inside.items():
-            if not (here & known).any():
+            if name in self.sides and not (here & known).any():
                 raise DataError(
                     f"The {name} split of {self.title} has no record labelled for the task "
                     f"`{self.task.name}` ({int(here.sum())} record(s), of {len(here)} in "
