@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,6 +20,27 @@ from pahcl.signals.spec import Modality
 from pahcl.store import Index, Manifest, write_store
 from pahcl.store.writer import SHARD_RECORDS
 from pahcl.task import Task
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Hold what a store is to be packed from.
+
+    Args:
+        index: The records.
+        modality: What is recorded.
+        leads: Leads of the store.
+        unit: Unit of the store.
+        fs: Rate of the store in Hz.
+        config: What changes the store, as plain types.
+    """
+
+    index: Index
+    modality: Modality
+    leads: tuple[str, ...]
+    unit: str
+    fs: float
+    config: dict[str, Any]
 
 
 class Corpus(LightningDataModule):
@@ -62,6 +84,25 @@ class Corpus(LightningDataModule):
         return cls.leads
 
     @classmethod
+    def contents(cls, root: Path, fs: float | None, **options: Any) -> Contents:
+        """List the records, and say what they are: here what the class says.
+
+        Args:
+            root: The publisher's folder.
+            fs: Wanted rate in Hz; None takes the original.
+            options: What `index` takes besides.
+
+        Raises:
+            DataError: The folder is not this data set.
+            UsageError: The rate cannot hold the signal.
+        """
+        rate = cls.rates[0] if fs is None else fs
+        require_rate(rate, cls.modality)
+        index = cls.index(root, fs=source_rate(cls.rates, rate), **options)
+        leads = cls.channels(**options)
+        return Contents(index, cls.modality, leads, cls.unit, rate, options)
+
+    @classmethod
     def prepare(
         cls,
         root: str | Path,
@@ -92,25 +133,24 @@ class Corpus(LightningDataModule):
             DataError: The folder is not there, is not this data set, or cannot be read.
             UsageError: The rate cannot hold the signal.
         """
-        folder, rate = Path(root), cls.rates[0] if fs is None else fs
+        folder = Path(root)
         require_root(folder, cls.name, cls.title, cls.homepage)
-        require_rate(rate, cls.modality)
         with reading(folder):
-            index = cls.index(folder, fs=source_rate(cls.rates, rate), **options)
+            held = cls.contents(folder, fs, **options)
         return write_store(
             Path(out),
-            index,
+            held.index,
             functools.partial(cls.read, folder),
             dataset=cls.name,
             dataset_version=version_of(folder, cls.version),
-            modality=cls.modality,
-            leads=cls.channels(**options),
-            unit=cls.unit,
-            fs=rate,
+            modality=held.modality,
+            leads=held.leads,
+            unit=held.unit,
+            fs=held.fs,
             workers=workers,
             shard=shard,
             progress=progress,
             shard_records=shard_records,
-            config=options,
+            config=held.config,
             root=folder,
         )
