@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -11,13 +14,24 @@ from pahcl.signals.leads import Row, apply_plan, lead_modality, lead_plan
 from pahcl.signals.recording import Recording
 from pahcl.signals.repair import repair
 from pahcl.signals.resample import resample
-from pahcl.signals.spec import Pad, SignalSpec
+from pahcl.signals.spec import Modality, Pad, SignalSpec
 from pahcl.signals.units import unit_factor
 from pahcl.signals.window import crop_or_pad
 
 
+@functools.lru_cache
+def known_plan(have: tuple[str, ...], want: tuple[str, ...]) -> tuple[Row, ...]:
+    """Give `lead_plan`, which is the same for most records of a corpus, from memory."""
+    return tuple(lead_plan(have, want))
+
+
+@functools.lru_cache
+def _modalities(leads: tuple[str, ...]) -> frozenset[Modality]:
+    return frozenset(kind for kind in map(lead_modality, leads) if kind is not None)
+
+
 def _require_modality(recording: Recording, spec: SignalSpec) -> None:
-    found = {lead_modality(name) for name in recording.leads} - {None}
+    found = _modalities(tuple(recording.leads))
     if found and spec.modality not in found:
         raise SpecError(
             f"Record {recording.record_id} does not fit the contract: modality: it records "
@@ -27,11 +41,13 @@ def _require_modality(recording: Recording, spec: SignalSpec) -> None:
 
 
 def _resolution(
-    resolution: npt.NDArray[np.float64] | None, plan: list[Row], factor: float
+    resolution: npt.NDArray[np.float64] | None, plan: Sequence[Row], factor: float
 ) -> npt.NDArray[np.float64] | None:
     """Follow the converter's steps through lead selection; None where a lead has none."""
     if resolution is None:
         return None
+    if all(len(row) == 1 for row in plan):  # no lead is derived
+        return np.asarray(resolution[[row[0][0] for row in plan]] * factor, dtype=np.float64)
     steps = []
     for row in plan:
         sources = {float(resolution[index]) for index, _ in row}
@@ -67,7 +83,7 @@ def convert_record(recording: Recording, spec: SignalSpec) -> Recording:
     """
     _require_modality(recording, spec)
     try:
-        plan = lead_plan(recording.leads, spec.leads)
+        plan = known_plan(tuple(recording.leads), spec.leads)
         factor = unit_factor(recording.unit, spec.unit)
         signal = apply_plan(recording.signal, plan)
         if factor != 1.0:

@@ -22,9 +22,9 @@ def repair(
         number of samples that were missing, int64 `[C]`.
     """
     finite = np.isfinite(signal)
+    if finite.all():
+        return signal, np.zeros(signal.shape[0], dtype=np.int64)
     missing = signal.shape[1] - np.count_nonzero(finite, axis=1).astype(np.int64)
-    if not missing.any():
-        return signal, missing
     repaired = signal.astype(np.float32, copy=True)
     time = np.arange(signal.shape[1])
     for lead in np.flatnonzero(missing):

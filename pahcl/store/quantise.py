@@ -50,6 +50,38 @@ def quantise(
     return np.rint(values / scale[:, None]).astype("<i2"), scale
 
 
+def exact_steps(
+    signal: npt.NDArray[np.float32], resolution: npt.NDArray[np.float64]
+) -> npt.NDArray[np.int16] | None:
+    """Give the converter's own integers where every sample is one, as `quantise` would.
+
+    A tenth of the work of `quantise`: in float32, which is exact enough to be sure. Where it cannot
+    be sure it says None, which is no verdict.
+
+    Args:
+        signal: `[leads, samples]`, finite.
+        resolution: `[leads]` step of the publisher's converter, in the signal's unit.
+
+    Returns:
+        `[leads, samples]` little-endian int16, or None.
+    """
+    floor = float(np.finfo(np.float32).tiny)
+    if not (np.isfinite(resolution) & (resolution >= floor)).all():
+        return None
+    with np.errstate(over="ignore"):  # infinities do not fit, which is told below
+        steps = signal * (1 / resolution).astype(np.float32)[:, None]
+    whole = np.rint(steps)
+    if whole.max() > LARGEST or whole.min() < -LARGEST - 1:
+        return None
+    steps -= whole
+    # What is surely on the grid in float64 after two roundings of 2**-24, of the factor and of the
+    # product, each of at most 32768 steps.
+    if np.abs(steps, out=steps).max() > _OFF_GRID - 2.0**-8:
+        return None
+    integers: npt.NDArray[np.int16] = whole.astype("<i2")
+    return integers
+
+
 def dequantise(
     samples: npt.NDArray[np.int16], scale: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float32]:

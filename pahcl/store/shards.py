@@ -6,7 +6,7 @@ import hashlib
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -18,12 +18,14 @@ import pyarrow.parquet as pq
 
 from pahcl.errors import RecordError, SpecError
 from pahcl.files import write_atomically, write_json
-from pahcl.signals import Recording, SignalSpec, convert_record, quality_flags, select_leads
+from pahcl.signals import Recording, SignalSpec, convert_record, quality_flags
+from pahcl.signals.convert import known_plan
+from pahcl.signals.leads import apply_plan
 from pahcl.signals.quality import FLAGS
 from pahcl.store.manifest import SHARDS, Rejection, ShardInfo, shard_name
 from pahcl.store.patience import Reader, read_patiently
 from pahcl.store.plan import PARTS
-from pahcl.store.quantise import quantise
+from pahcl.store.quantise import exact_steps, quantise
 
 QUALITY_COLUMNS = tuple(f"quality/{flag}" for flag in FLAGS)
 
@@ -107,7 +109,10 @@ def pack_record(recording: Recording, conversion: SignalSpec, measure_quality: b
     """
     if recording.signal.shape[1] == 0:
         raise RecordError("the record holds no sample")
-    signal = select_leads(recording.signal, recording.leads, conversion.leads)
+    # Most publishers interleave the leads; every step below goes along time, lead by lead.
+    recording = replace(recording, signal=np.ascontiguousarray(recording.signal))
+    plan = known_plan(tuple(recording.leads), conversion.leads)
+    signal = apply_plan(recording.signal, plan)
     finite = np.isfinite(signal)
     if not finite.any():
         raise RecordError(f"none of the {signal.shape[1]} samples a lead is a finite number")
@@ -119,11 +124,11 @@ def pack_record(recording: Recording, conversion: SignalSpec, measure_quality: b
         )
     if not np.isfinite(converted.signal).all():
         raise RecordError("the converted signal is too large for float32")
-    samples, scale = quantise(
-        converted.signal,
-        converted.resolution,
-        ~finite if converted.resolution is not None else None,
-    )
+    step = converted.resolution
+    samples = None if step is None else exact_steps(converted.signal, step)
+    if samples is not None and step is not None:
+        return Packed(samples, step, recording.source_sha256, quality)
+    samples, scale = quantise(converted.signal, step, None if step is None else ~finite)
     return Packed(samples, scale, recording.source_sha256, quality)
 
 

@@ -1,12 +1,26 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from pahcl.signals import quality_flags
-from pahcl.signals.quality import FLAGS
+from pahcl.signals.quality import (
+    CLIPPED_DISTANCE,
+    CLIPPED_PLATEAUS,
+    CLIPPED_SHARE,
+    FLAGS,
+    FLAT_SECONDS,
+    FLAT_SHARE,
+    RAIL_SHARE,
+)
 
 FS = 500.0
+_FEW_VALUES = st.sampled_from([-3, 0, 1, 2, 3])
 
 
 def clean(leads: int = 3, length: int = 5000, noise: float = 0.02) -> np.ndarray:
@@ -87,6 +101,47 @@ def test_a_wrong_unit_shows() -> None:
 
 def test_heart_sounds_have_no_implausible_size() -> None:
     assert flags(clean() * 30000, "full scale") == {}
+
+
+def test_the_order_in_memory_does_not_matter() -> None:
+    signal = clean(leads=4)
+    signal[0] = 0.0
+    signal[1] = np.clip(signal[1], None, 0.5)
+    signal[2, 2500] = -12.0
+    signal[3, 10:20] = np.nan
+    found = quality_flags(signal, FS, "mV")
+    assert found == {"flat": 1, "clipped": 1, "nan": 1, "implausible": 1}
+    assert quality_flags(np.asfortranarray(signal), FS, "mV") == found
+
+
+@given(
+    hnp.arrays(np.int8, st.tuples(st.integers(1, 3), st.integers(2, 60)), elements=_FEW_VALUES),
+    st.sampled_from([1.0, 4.0, 500.0]),
+)
+@settings(max_examples=300, deadline=None)
+def test_flat_and_clipped_as_a_walk_along_each_lead_finds_them(
+    steps: np.ndarray, fs: float
+) -> None:
+    signal = steps.astype(np.float32)
+    expected = {"flat": 0, "clipped": 0}
+    shortest = max(int(np.ceil(min(FLAT_SHARE * signal.shape[1], FLAT_SECONDS * fs))), 2)
+    for lead in signal.tolist():
+        runs = [(value, len(list(same))) for value, same in itertools.groupby(lead)]
+        if max(length for _, length in runs) >= shortest:
+            expected["flat"] += 1
+        else:
+            rails = (min(lead), max(lead))
+            expected["clipped"] += any(_is_clipped(lead, runs, rail) for rail in rails)
+    found = quality_flags(signal, fs, "mV")
+    assert {name: found[name] for name in expected} == expected
+
+
+def _is_clipped(lead: list[float], runs: list[tuple[float, int]], rail: float) -> bool:
+    plateaus = [length for value, length in runs if value == rail and length >= 2]
+    share = sum(plateaus) / len(lead)
+    many = share >= RAIL_SHARE or (share >= CLIPPED_SHARE and len(plateaus) >= CLIPPED_PLATEAUS)
+    far = abs(rail - np.median(lead)) >= CLIPPED_DISTANCE * (max(lead) - min(lead))
+    return bool(many and far and sum(length - 1 for length in plateaus) > 0)
 
 
 @pytest.mark.parametrize("length", [0, 1, 2])

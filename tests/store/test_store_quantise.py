@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pahcl.store.quantise import LARGEST, dequantise, quantise
+from pahcl.store.quantise import LARGEST, dequantise, exact_steps, quantise
 
 SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=30)
 
@@ -45,6 +45,32 @@ def test_multiples_of_the_resolution_come_back_exactly(steps, gain):
     np.testing.assert_array_equal(samples, steps)
     np.testing.assert_array_equal(scale, resolution)
     np.testing.assert_array_equal(dequantise(samples, scale), signal)
+
+
+@given(
+    hnp.arrays(np.int32, SHAPES, elements=st.integers(-33_000, 33_000)),
+    st.floats(1e-3, 5000.0),
+    st.floats(0.0, 0.02),
+)
+@settings(max_examples=300, deadline=None)
+def test_the_fast_way_says_what_the_careful_one_does_or_nothing(steps, gain, off):
+    signal = (steps / gain).astype(np.float32)
+    signal[0, -1] += np.float32(off / gain)
+    resolution = np.full(len(steps), 1 / gain)
+    fast = exact_steps(signal, resolution)
+    samples, scale = quantise(signal, resolution)
+    if fast is not None:
+        assert fast.dtype == np.dtype("<i2")
+        np.testing.assert_array_equal(fast, samples)
+        np.testing.assert_array_equal(scale, resolution)
+    elif off == 0 and np.abs(steps).max() <= LARGEST:
+        pytest.fail("multiples of the step were not recognised")
+
+
+@pytest.mark.parametrize("step", [0.0, -0.1, np.nan, np.inf, 1e-39])
+def test_the_fast_way_leaves_strange_steps_to_the_careful_one(step):
+    assert exact_steps(np.ones((2, 3), np.float32), np.array([1.0, step])) is None
+    assert exact_steps(np.full((1, 3), 3e38, np.float32), np.array([1e-30])) is None
 
 
 def test_each_lead_falls_back_on_its_own():
