@@ -33,6 +33,7 @@ from data_modules._stores import (
     source_path,
     source_rate,
 )
+from pahcl.download.sources import Source
 from pahcl.errors import DataError, UsageError
 from pahcl.signals import ToSignal, canonical_lead
 from pahcl.signals.spec import Filter, Normalisation, Pad, SignalSpec
@@ -94,6 +95,8 @@ class SignalDataModule(Corpus):
             is for `test`, which scores it once: name it only if that is meant.
     """
 
+    source: ClassVar[Source | None] = None
+    """Where `pahcl download` fetches it from; None: nobody publishes it."""
     published_key: ClassVar[str | None] = None
     """Column of published split tables that holds a record's identifier or the path of its file."""
     sides: ClassVar[tuple[str, ...]] = SPLITS

@@ -12,6 +12,7 @@ import pandas as pd
 from data_modules._code15_parts import absence, locate_exams, tracing
 from data_modules._tables import counted, flags, identifiers, read_table, reject_rows, texts
 from data_modules.base import SignalDataModule
+from pahcl.download.sources import Zenodo
 from pahcl.errors import DataError, RecordError
 from pahcl.signals.leads import STANDARD_12
 from pahcl.signals.recording import Recording
@@ -42,6 +43,7 @@ class CODE15DataModule(SignalDataModule):
         "12-lead ECGs. Zenodo (2021). doi:10.5281/zenodo.4916206"
     )
     folder = "code15"
+    source = Zenodo(record=4916206)
     rates = (400.0,)
     seconds = 10.24
     split_column = "AF"

@@ -23,6 +23,7 @@ from data_modules._cpsc2018_parts import (
 from data_modules._splits import record_strata
 from data_modules._tables import counted, reject_rows
 from data_modules.base import SignalDataModule
+from pahcl.download.sources import PhysioNet
 from pahcl.errors import DataError
 from pahcl.signals.leads import STANDARD_12
 from pahcl.signals.recording import Recording
@@ -51,6 +52,7 @@ class CPSC2018DataModule(SignalDataModule):
         "and Health Informatics 8(7), 1368-1373 (2018). doi:10.1166/jmihi.2018.2442"
     )
     folder = "cpsc2018"
+    source = PhysioNet(slug="challenge-2021", version="1.0.3", below="training/cpsc_2018/")
     rates = (FS,)
     seconds = 10.0
     published_key = "filename"

@@ -21,6 +21,7 @@ from data_modules._csn_labels import (
 from data_modules._splits import record_strata
 from data_modules._tables import counted, reject_rows
 from data_modules.base import SignalDataModule
+from pahcl.download.sources import PhysioNet
 from pahcl.errors import DataError
 from pahcl.signals.recording import Recording
 from pahcl.store import Index
@@ -49,6 +50,7 @@ class CSNDataModule(SignalDataModule):
         "study (version 1.0.0). PhysioNet (2022). doi:10.13026/wgex-er52"
     )
     folder = "csn"
+    source = PhysioNet(slug="ecg-arrhythmia", version="1.0.0")
     rates = (FS,)
     seconds = 10.0
     published_key = "ecg_path"

@@ -15,6 +15,7 @@ from data_modules._splits import record_strata
 from data_modules._tables import counted, flags, identifiers, read_table, reject_rows, texts
 from data_modules._wfdb import read_wfdb, unlisted
 from data_modules.base import SignalDataModule
+from pahcl.download.sources import PhysioNet
 from pahcl.errors import UsageError
 from pahcl.signals.recording import Recording
 from pahcl.store import Index
@@ -49,6 +50,7 @@ class PTBXLDataModule(SignalDataModule):
         "electrocardiography dataset. Scientific Data 7, 154 (2020). doi:10.1038/s41597-020-0495-6"
     )
     folder = "ptb-xl"
+    source = PhysioNet(slug="ptb-xl", version="1.0.3")
     rates = (500.0, 100.0)
     seconds = 10.0
     published_key = "ecg_id"

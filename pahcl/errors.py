@@ -49,3 +49,23 @@ class StoreError(PahclError):
 
 class CheckpointError(PahclError):
     """Refuse a checkpoint: unreadable, of another task, or of another input contract."""
+
+
+class DownloadError(DataError):
+    """Report that a file could not be fetched; what has arrived is kept and gone on from."""
+
+
+class AccessError(DownloadError):
+    """Report that a publisher gives a file to nobody who has not signed in or agreed."""
+
+
+class MissingFileError(DownloadError):
+    """Report a file that a publisher lists and does not have."""
+
+
+class ChecksumError(DownloadError):
+    """Report a file that is not the publisher's: its size or checksum is another one."""
+
+
+class ArchiveError(DownloadError):
+    """Refuse an archive that is damaged, or that would write where it must not."""

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = {
     "pahcl.errors": 1, "pahcl.files": 1, "pahcl.task": 1, "pahcl.signals": 1,
-    "pahcl.store": 2, "pahcl.simulation": 2,
+    "pahcl.store": 2, "pahcl.simulation": 2, "pahcl.download": 2,
     "pahcl.encoders": 3, "pahcl.attacks": 3, "pahcl.objectives": 3, "pahcl.text": 3,
     "pahcl.transfer": 4, "pahcl.evaluation": 4,
     "pahcl.modules": 5, "data_modules": 5,
