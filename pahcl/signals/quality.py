@@ -34,20 +34,45 @@ def _longest_run(true: npt.NDArray[np.bool_]) -> int:
     return int((edges[1::2] - edges[::2]).max(initial=0))
 
 
+def _with_at_least(count: float, true: npt.NDArray[np.bool_]) -> list[int]:
+    """List the leads of `[C, L]` that hold so many true values."""
+    if np.count_nonzero(true) < count:  # not even all leads together, as in most records
+        return []
+    return [lead for lead, row in enumerate(true) if np.count_nonzero(row) >= count]
+
+
 def _which_are_flat(same: npt.NDArray[np.bool_], shortest: int) -> npt.NDArray[np.bool_]:
     """Say which leads hold one value for `shortest` samples; `same` `[C, L - 1]` compares pairs."""
-    # As many equal pairs anywhere are necessary, and cheap to count.
-    flat: npt.NDArray[np.bool_] = np.count_nonzero(same, axis=1) >= shortest - 1
-    for lead in np.flatnonzero(flat):
+    flat = np.zeros(len(same), dtype=np.bool_)
+    for lead in _with_at_least(shortest - 1, same):  # necessary, and cheap to count
         flat[lead] = _longest_run(same[lead]) >= shortest - 1
     return flat
 
 
-def _is_at_rail(lead: npt.NDArray[np.float32], rail: np.float32, spread: np.float32) -> bool:
-    held = (lead[1:] == rail) & (lead[:-1] == rail)
+def _which_are_at_rail(
+    signal: npt.NDArray[np.float32],
+    same: npt.NDArray[np.bool_],
+    rails: npt.NDArray[np.float32],
+    spread: npt.NDArray[np.float32],
+) -> set[int]:
+    """Find the leads that are clipped at `rails` `[C]`, their maxima or their minima."""
+    held = same & (signal[:, 1:] == rails[:, None])
+    # A plateau of n samples has n - 1 >= n / 2 pairs.
+    suspects = _with_at_least(CLIPPED_SHARE * signal.shape[1] / 2, held)
+    return {
+        lead
+        for lead in suspects
+        if _is_at_rail(signal[lead], held[lead], rails[lead], spread[lead])
+    }
+
+
+def _is_at_rail(
+    lead: npt.NDArray[np.float32],
+    held: npt.NDArray[np.bool_],
+    rail: np.float32,
+    spread: np.float32,
+) -> bool:
     pairs = np.count_nonzero(held)
-    if pairs < CLIPPED_SHARE * len(lead) / 2:  # a plateau of n samples has n - 1 >= n / 2 pairs
-        return False
     plateaus = np.count_nonzero(np.diff(held, prepend=False) & held)
     share = (pairs + plateaus) / len(lead)
     if share < RAIL_SHARE and (share < CLIPPED_SHARE or plateaus < CLIPPED_PLATEAUS):
@@ -72,7 +97,7 @@ def flagged_leads(
     Returns:
         The positions of the leads for each of `FLAGS`.
     """
-    repaired, missing = repair(signal)
+    repaired, missing = repair(np.ascontiguousarray(signal))
     none = np.zeros(0, dtype=np.int64)
     found = {**dict.fromkeys(FLAGS, none), "nan": np.flatnonzero(missing)}
     if signal.shape[1] < 2:
@@ -80,15 +105,16 @@ def flagged_leads(
     low, high = repaired.min(axis=1), repaired.max(axis=1)
     spread = high - low
     shortest = int(np.ceil(min(FLAT_SHARE * signal.shape[1], FLAT_SECONDS * fs)))
-    flat = _which_are_flat(repaired[:, 1:] == repaired[:, :-1], max(shortest, 2))
+    same = repaired[:, 1:] == repaired[:, :-1]
+    flat = _which_are_flat(same, max(shortest, 2))
     found["flat"] = np.flatnonzero(flat)
-    clipped = [
+    clipped = {
         lead
-        for lead in np.flatnonzero(~flat)
-        if _is_at_rail(repaired[lead], low[lead], spread[lead])
-        or _is_at_rail(repaired[lead], high[lead], spread[lead])
-    ]
-    found["clipped"] = np.array(clipped, dtype=np.int64)
+        for rails in (low, high)
+        for lead in _which_are_at_rail(repaired, same, rails, spread)
+        if not flat[lead]
+    }
+    found["clipped"] = np.array(sorted(clipped), dtype=np.int64)
     if is_voltage(unit):
         limit = IMPLAUSIBLE_MILLIVOLT * unit_factor("mV", unit)
         large = np.flatnonzero(spread > limit)  # only these can be so far from their median
