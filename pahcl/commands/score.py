@@ -141,7 +141,7 @@ def run(arguments: argparse.Namespace) -> int:
             "seed": arguments.seed,
         },
     }
-    write_json(arguments.json, {**_facts(scorer, found), **asked})
+    write_json(arguments.json, {**found.facts(scorer), **asked})
     return 0
 
 
@@ -181,30 +181,6 @@ def _threshold(words: list[str]) -> float | dict[str, float]:
     if "" in found and len(words) > 1:
         raise UsageError("`--threshold` takes one number for all classes, or CLASS=T for each.")
     return found.get("", found or DEFAULT_THRESHOLD)
-
-
-def _facts(scorer: Scorer, found: OfficialScores) -> dict[str, Any]:
-    """Lay the scores out for `--json FILE`."""
-    confusion = found.confusion
-    return {
-        "scorer": scorer.name,
-        "title": scorer.title,
-        "source": scorer.source,
-        "unit": scorer.unit,
-        "headline": scorer.headline,
-        "lower_is_better": sorted(scorer.lower_is_better & set(found.metrics)),
-        "metrics": {name: vars(value) for name, value in found.metrics.items()},
-        "classes_defined": found.classes_defined,
-        "per_class": {
-            name: {**{key: vars(value) for key, value in scores.items()}, **found.support[name]}
-            for name, scores in found.per_class.items()
-        },
-        "confusion": vars(confusion) if confusion else None,
-        "n_units": found.n_units,
-        "unlabelled": found.unlabelled,
-        "n_subjects": found.n_subjects,
-        "notes": list(found.notes),
-    }
 
 
 def _show(

@@ -15,6 +15,7 @@ import pandas as pd
 from pahcl.errors import PahclError, UsageError
 from pahcl.evaluation.intervals import Bootstrap, Interval, bootstrap_intervals
 from pahcl.evaluation.metrics import Metrics, evaluate
+from pahcl.evaluation.official_scores import official_facts
 from pahcl.evaluation.predictions import write_predictions
 from pahcl.evaluation.receipt import ReceiptParts, build_receipt
 from pahcl.evaluation.run import RunFolder
@@ -32,6 +33,7 @@ def write_evidence(
     *,
     split: str = "test",
     thresholds: npt.ArrayLike | None = None,
+    records: pd.DataFrame | None = None,
     samples: int = 1000,
     seed: int = 0,
     level: float = 0.95,
@@ -50,6 +52,8 @@ def write_evidence(
             folder's own unless it is given.
         split: The split that was scored; another than `test` is written into the files' names.
         thresholds: `[K]`, the thresholds that decided (binary and multilabel).
+        records: Where the task scores subjects: the predictions of their records, which are
+            written to `predictions_records.parquet`.
         samples: Resamples of the subjects.
         seed: Seed of the resamples.
         level: Nominal coverage of the intervals.
@@ -65,6 +69,9 @@ def write_evidence(
     metrics = evaluate(task, predictions)
     bootstrap = bootstrap_intervals(task, predictions, samples, seed, level, metrics)
     facts = metrics_facts(task, metrics, bootstrap, split, thresholds)
+    official = official_facts(task, predictions, samples, seed, level)
+    if official is not None:
+        facts["official"] = plain(official, finite=True)
     files = _scored_files(folder, split)
     receipt = folder.evidence("receipt.json", split)
     counted = {
@@ -75,6 +82,8 @@ def write_evidence(
     }
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
+        if records is not None:
+            write_predictions(folder.evidence("predictions_records.parquet", split), records)
         write_predictions(files["predictions"], predictions)
         write_json(files["metrics"], facts)
         write_json(receipt, build_receipt(parts, files, counted))

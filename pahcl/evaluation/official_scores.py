@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pahcl.errors import UsageError
+from pahcl.errors import PahclError, UsageError
 from pahcl.evaluation.aggregation import Rule, aggregate, table_classes
 from pahcl.evaluation.intervals import (
     FEW_SUBJECTS,
@@ -19,11 +19,13 @@ from pahcl.evaluation.intervals import (
     percentile_interval,
     widened,
 )
+from pahcl.evaluation.official import find_scorer
 from pahcl.evaluation.official._labels import add_labels
 from pahcl.evaluation.official._table import Read, read_answers, with_numbers
 from pahcl.evaluation.official.base import Floats, Names, Scorer, Scores
 from pahcl.evaluation.predictions import DEFAULT_THRESHOLD, Scored
 from pahcl.evaluation.resampling import CHUNK, Ranking, complete, subject_counts
+from pahcl.task import Task
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,29 @@ class OfficialScores:
     unlabelled: int
     n_subjects: int
     notes: tuple[str, ...]
+
+    def facts(self, scorer: Scorer) -> dict[str, Any]:
+        """Lay the scores out as plain types, as `--json` and `metrics.json` hold them."""
+        confusion = self.confusion
+        return {
+            "scorer": scorer.name,
+            "title": scorer.title,
+            "source": scorer.source,
+            "unit": scorer.unit,
+            "headline": scorer.headline,
+            "lower_is_better": sorted(scorer.lower_is_better & set(self.metrics)),
+            "metrics": {name: vars(value) for name, value in self.metrics.items()},
+            "classes_defined": self.classes_defined,
+            "per_class": {
+                name: {**{key: vars(value) for key, value in scores.items()}, **self.support[name]}
+                for name, scores in self.per_class.items()
+            },
+            "confusion": vars(confusion) if confusion else None,
+            "n_units": self.n_units,
+            "unlabelled": self.unlabelled,
+            "n_subjects": self.n_subjects,
+            "notes": list(self.notes),
+        }
 
 
 def score_predictions(
@@ -121,6 +146,45 @@ def score_predictions(
         n_subjects=len(found.subjects),
         notes=tuple(notes),
     )
+
+
+def with_extras(task: Task, predictions: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """Add to a predictions table what its task's official scorer reads beside it.
+
+    Args:
+        task: What was asked.
+        predictions: One row a scored unit.
+        table: The store's table, which may hold such columns (signal quality, for example).
+    """
+    if task.scorer is None:
+        return predictions
+    key = "subject_id" if task.level == "subject" else "record_id"
+    units = table.groupby(table[key].astype(str))
+    for extra in find_scorer(task.scorer).extras:
+        there = [name for name in (extra.name, *extra.aliases) if name in table]
+        if there and extra.name not in predictions and units[there[0]].nunique().max() <= 1:
+            values = predictions[key].map(units[there[0]].first())
+            predictions = predictions.assign(**{extra.name: values})
+    return predictions
+
+
+def official_facts(
+    task: Task, predictions: pd.DataFrame, samples: int, seed: int, level: float
+) -> dict[str, Any] | None:
+    """Score a test's predictions as the data set's publisher does.
+
+    Returns:
+        What `OfficialScores.facts` gives; `scorer` and `failed`, a sentence, where the table
+        cannot be scored; None where the task has no official scorer.
+    """
+    if task.scorer is None:
+        return None
+    try:
+        scorer = find_scorer(task.scorer)()
+        found = score_predictions(scorer, predictions, samples=samples, seed=seed, level=level)
+    except PahclError as error:
+        return {"scorer": task.scorer, "failed": str(error)}
+    return found.facts(scorer)
 
 
 def _merged(

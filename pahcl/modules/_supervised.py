@@ -17,6 +17,7 @@ from pahcl.errors import SpecError, UsageError
 from pahcl.evaluation.metrics import evaluate
 from pahcl.evaluation.predictions import DEFAULT_THRESHOLD, predictions_table
 from pahcl.evaluation.thresholds import Criterion, choose_thresholds
+from pahcl.evaluation.units import Units, scored_units
 from pahcl.files import plain
 from pahcl.modules._choice import MONITOR, Choice
 from pahcl.modules._data import LabelledData, labelled_data
@@ -44,7 +45,9 @@ class Supervised(LightningModule):
         threshold_criterion: What thresholds maximise on validation.
 
     Attributes:
-        predictions: Predictions table of the last validation or test, the same on every process.
+        predictions: Predictions table of the last validation or test, one row a scored unit, the
+            same on every process.
+        record_predictions: The same with one row a record, where a task scores subjects.
         run_config: The resolved config, for the checkpoint.
         origin: What the weights started from, for checkpoint and receipt; empty = random weights.
     """
@@ -73,6 +76,7 @@ class Supervised(LightningModule):
         self.task: Task | None = None
         self.label_statistics: dict[str, Any] = {}
         self.predictions: pd.DataFrame | None = None
+        self.record_predictions: pd.DataFrame | None = None
         self.run_config: dict[str, Any] = {}
         self.origin: dict[str, Any] = {}
         self._outputs, self._choice = Outputs(), Choice()
@@ -202,18 +206,15 @@ class Supervised(LightningModule):
         outputs, target = found.outputs.to(self.device), found.target.to(self.device)
         sums, weights = self.losses(outputs, target)
         estimates = self.estimates(outputs).cpu().numpy()
+        records = Units(found.record_ids, found.subject_ids, found.target.numpy(), estimates)
+        units = scored_units(task, records)
         trying = self.trainer.sanity_checking  # a few records say nothing about thresholds
         if split == "val" and not trying:
-            chosen = choose_thresholds(task, found.target, estimates, self.threshold_criterion)
+            criterion = self.threshold_criterion
+            chosen = choose_thresholds(task, units.targets, units.estimates, criterion)
             self.thresholds.copy_(torch.from_numpy(chosen))
-        table = predictions_table(
-            task,
-            found.record_ids,
-            found.subject_ids,
-            found.target.numpy(),
-            estimates,
-            self.thresholds.cpu().numpy(),
-        )
+        thresholds = self.thresholds.cpu().numpy()
+        table = predictions_table(task, *units, thresholds)
         loss = float(sums.sum() / weights.sum())  # NaN where nothing is labelled
         metrics = evaluate(task, table)
         shared = {f"{split}/{k}": value for k, value in {"loss": loss, **metrics.macro}.items()}
@@ -225,6 +226,10 @@ class Supervised(LightningModule):
             self.log(MONITOR, chosen_by, logger=False, sync_dist=several)
         if not trying:
             self.predictions = table
+            several_records = task.level == "subject"
+            self.record_predictions = (
+                predictions_table(task, *records, thresholds) if several_records else None
+            )
 
     def on_validation_start(self) -> None:
         """Give every process the running statistics of the first, which the checkpoint keeps."""

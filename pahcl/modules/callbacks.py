@@ -17,6 +17,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from pahcl.evaluation.evidence import write_evidence
+from pahcl.evaluation.official_scores import with_extras
 from pahcl.evaluation.predictions import write_predictions
 from pahcl.evaluation.receipt import ReceiptParts
 from pahcl.evaluation.run import RunFolder
@@ -179,7 +180,7 @@ class EvidenceWriter(Callback):
         facts = write_evidence(
             self.folder,
             data.task,
-            model.predictions,
+            with_extras(data.task, model.predictions, data.store.table),
             ReceiptParts(
                 data={**data.data_receipt(), "store_name": data.store.path.name},
                 pretrained=getattr(model, "origin", {}),
@@ -191,15 +192,18 @@ class EvidenceWriter(Callback):
             ),
             split=split,
             thresholds=model.thresholds.cpu().numpy(),
+            records=model.record_predictions,
         )
         lines = [
             f"  {name:<24} {shown(found['value'])}  [{shown(found['low'])}, {shown(found['high'])}]"
             for name, found in facts["metrics"].items()
         ]
+        lines += official_lines(facts.get("official"))
+        units = "records of " if data.task.level == "record" else ""
         log.info(
-            "Split %s, %d records of %d subjects, with 95 %% intervals:\n%s\nEvidence: %s",
+            "Split %s, %s%d subjects, with 95 %% intervals:\n%s\nEvidence: %s",
             split,
-            facts["n_records"],
+            units and f"{facts['n_records']} {units}",
             facts["n_subjects"],
             "\n".join(lines),
             self.folder.path,
@@ -235,6 +239,18 @@ class EvidenceWriter(Callback):
                     "This looked at the test split, which `pahcl test` is to score once: choose "
                     "nothing by these predictions (data.init_args.predict_split)."
                 )
+
+
+def official_lines(official: dict[str, Any] | None) -> list[str]:
+    """Write the headline of the data set's official scorer, or why there is none."""
+    if official is None:
+        return []
+    if "failed" in official:
+        return [f"  {official['scorer']} gave no official score: {official['failed']}"]
+    found = official["metrics"][official["headline"]]
+    name = f"{official['scorer']}: {official['headline']}"
+    low, high = shown(found["low"]), shown(found["high"])
+    return [f"  {name:<24} {shown(found['value'])}  [{low}, {high}]"]
 
 
 def shown(value: float | None) -> str:

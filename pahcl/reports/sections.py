@@ -19,10 +19,16 @@ from pahcl.reports.names import count, listing, metric_title, number
 from pahcl.reports.paper import gallery
 from pahcl.reports.regression import agreement, error_by_group, estimates
 from pahcl.reports.robust import robustness_sections
-from pahcl.reports.runs import Run
+from pahcl.reports.runs import Run, as_dict
 from pahcl.reports.scores import reliability_diagrams, score_histograms
 from pahcl.reports.section import Section, picture
-from pahcl.reports.tables import Table, class_table, key_numbers, threshold_table
+from pahcl.reports.tables import (
+    Table,
+    class_table,
+    key_numbers,
+    official_table,
+    threshold_table,
+)
 from pahcl.task import Task
 
 MOST_OUTPUTS = 3
@@ -52,8 +58,15 @@ def _numbers(run: Run, task: Task | None) -> Section:
         note = "There are no numbers yet: `pahcl test` writes metrics.json."
         return Section("numbers", "Key numbers", note=note)
     notes = run.metrics.get("notes") or []
-    remarks = tuple(f"{note[:1].upper()}{note[1:]}." for note in map(str, notes))
-    return Section("numbers", "Key numbers", tables=(key_numbers(run, task),), remarks=remarks)
+    official = as_dict(run.metrics.get("official"))
+    tables = [key_numbers(run, task)]
+    if "metrics" in official:
+        tables.append(official_table(official, run.bootstrap("level", 0.95)))
+        notes = [*notes, *official.get("notes", [])]
+    elif official:
+        notes = [*notes, f"{official.get('scorer')} gave no score: {official.get('failed')}"]
+    remarks = tuple(f"{note[:1].upper()}{note[1:].rstrip('.')}." for note in map(str, notes))
+    return Section("numbers", "Key numbers", tables=tuple(tables), remarks=remarks)
 
 
 def _curves(run: Run) -> Section:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pahcl.evaluation.intervals import Interval
 from pahcl.evaluation.metric_names import REGRESSION_METRICS
@@ -92,6 +93,27 @@ def key_numbers(run: Run, task: Task) -> Table:
         "other test people; not how far with another training."
     )
     headers = ("Metric", "Value", f"{level:g} % interval".replace(" ", NO_BREAK), "What it says")
+    return Table(headers, tuple(rows), caption, frozenset({0, 3}))
+
+
+def official_table(official: Mapping[str, Any], level: float) -> Table:
+    """List what the data set's official scorer says, its headline first."""
+    rows = []
+    lower = official["lower_is_better"]
+    for name, found in official["metrics"].items():
+        interval = Interval.read(found)
+        digits = 0 if abs(interval.value) >= 100 else 3  # costs are whole numbers
+        strong = name == official["headline"]
+        rows.append(
+            (
+                Cell(name.replace("_", " "), strong=strong),
+                Cell(number(interval.value, digits), strong=strong),
+                Cell(narrow_span(interval, digits) or "–"),
+                Cell("lower is better" if name in lower else "higher is better"),
+            )
+        )
+    caption = f"{official['title']}, scored as its publisher does. Source: {official['source']}."
+    headers = ("Official score", "Value", f"{100 * level:g} % interval".replace(" ", NO_BREAK), "")
     return Table(headers, tuple(rows), caption, frozenset({0, 3}))
 
 

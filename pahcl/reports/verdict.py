@@ -149,7 +149,8 @@ def _training(run: Run) -> str:
 def _result(run: Run, task: Task, value: str, ends: str) -> str:
     records = count(int(run.metrics.get("n_records", 0)), "record")
     people = count(int(run.metrics.get("n_subjects", 0)), "person", "people")
-    where = f"On the {SPLITS.get(run.split, run.split)} ({records} of {people})"
+    counted = people if task.level == "subject" else f"{records} of {people}"
+    where = f"On the {SPLITS.get(run.split, run.split)} ({counted})"
     if run.primary is None or not run.primary.known:
         return f"{where} the {metric_in_sentence(task.primary_metric)} is not defined."
     tail = f" ({ends}; people were resampled)" if ends else ""

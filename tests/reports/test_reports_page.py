@@ -287,3 +287,14 @@ def test_a_page_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(PahclError, match="--out"):
         write_page(tmp_path / "file" / "page.html", "text")
+
+
+def test_the_official_score_stands_below_the_key_numbers(tmp_path: Path) -> None:
+    task = Task("abnormal", "binary", ("abnormal",), ("abnormal",), "auroc", scorer="cinc2016")
+    page = render_run(load_run(fake_run(tmp_path / "runs" / "e" / "a", task=task)))
+    assert "Official score" in page
+    assert "scored as its publisher does" in page
+    check(page)
+    other = Task("abnormal", "binary", ("odd",), ("abnormal",), "auroc", scorer="cinc2016")
+    page = render_run(load_run(fake_run(tmp_path / "runs" / "e" / "b", task=other)))
+    assert "Cinc2016 gave no score: " in page

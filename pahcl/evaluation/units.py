@@ -1,0 +1,63 @@
+"""The units that a task scores: records as they are, or one answer a subject."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pahcl.errors import UsageError
+from pahcl.evaluation.predictions import target_matrix
+from pahcl.task import Task
+
+
+class Units(NamedTuple):
+    """Hold what is scored, one row a unit.
+
+    Args:
+        record_ids: Identifiers of the units; of a subject that of the subject.
+        subject_ids: Identifiers of the subjects.
+        targets: `[N]` or `[N, K]`, as `Task.targets` gives them.
+        estimates: `[N, K]` probabilities, or estimates of a regression.
+    """
+
+    record_ids: list[str]
+    subject_ids: list[str]
+    targets: npt.NDArray[Any]
+    estimates: npt.NDArray[Any]
+
+
+def scored_units(task: Task, records: Units) -> Units:
+    """Bring records to the level at which a task is scored.
+
+    A subject's answer is the mean of its records' probabilities (or estimates), and its target the
+    one of its labelled records; `pahcl score` aggregates by other rules.
+
+    Raises:
+        UsageError: The records of a subject have different labels.
+    """
+    if task.level != "subject":
+        return records
+    names, first, codes, counts = np.unique(
+        np.asarray(records.subject_ids, dtype=object).astype(str),
+        return_index=True,
+        return_inverse=True,
+        return_counts=True,
+    )
+    sums = np.zeros((len(names), records.estimates.shape[1]))
+    np.add.at(sums, codes, records.estimates.astype(np.float64))
+    known = np.asarray(np.isfinite(target_matrix(task, records.targets)).any(axis=1))
+    targets = records.targets[first].copy()
+    targets[codes[known]] = records.targets[known]
+    own = target_matrix(task, records.targets)
+    gap = own - target_matrix(task, targets)[codes]
+    odd = np.nan_to_num(gap).any(axis=1)
+    if odd.any():
+        shown = ", ".join(sorted(set(names[codes[odd]].tolist()))[:3])
+        raise UsageError(
+            f"Task `{task.name}` has one answer a subject, but records of {shown} are labelled "
+            "differently. Ask it record by record, or mend the labels."
+        )
+    ids = names.tolist()
+    return Units(ids, ids, targets, (sums / counts[:, None]).astype(records.estimates.dtype))

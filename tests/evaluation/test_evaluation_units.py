@@ -1,0 +1,81 @@
+"""What a task scores: records, or subjects by the mean of their records."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pahcl.errors import UsageError
+from pahcl.evaluation.aggregation import aggregate
+from pahcl.evaluation.official_scores import official_facts, with_extras
+from pahcl.evaluation.predictions import predictions_table
+from pahcl.evaluation.units import Units, scored_units
+from pahcl.task import Task
+
+MURMUR = Task(
+    "murmur", "multiclass", ("Present", "Unknown", "Absent"), ("murmur",), "macro_auroc",
+    level="subject", scorer="cinc2022_murmur",
+)  # fmt: skip
+RECORDS = ["a1", "b1", "a2", "c1", "b2"]
+SUBJECTS = ["a", "b", "a", "c", "b"]
+
+
+def units(task, targets, seed=0):
+    shares = np.random.default_rng(seed).dirichlet(np.ones(task.num_outputs), len(RECORDS))
+    return Units(RECORDS, SUBJECTS, np.asarray(targets), shares.astype(np.float32))
+
+
+def test_records_stay_as_they_are_where_records_are_scored():
+    records = units(replace(MURMUR, level="record"), [0, 2, 0, 1, 2])
+    assert scored_units(replace(MURMUR, level="record"), records) is records
+
+
+def test_a_subject_is_the_mean_of_its_records_as_the_aggregation_says():
+    records = units(MURMUR, [0, 2, 0, 1, 2])
+    found = scored_units(MURMUR, records)
+    assert found.record_ids == found.subject_ids == ["a", "b", "c"]
+    assert found.targets.tolist() == [0, 2, 1]
+    table = aggregate(
+        predictions_table(MURMUR, *records), "subject", "mean", exclusive=True
+    ).sort_values("subject_id")
+    names = [f"probability/{name}" for name in MURMUR.classes]
+    np.testing.assert_allclose(found.estimates, table[names].to_numpy(), atol=1e-6)
+
+
+def test_a_record_without_a_label_takes_its_subjects():
+    assert scored_units(MURMUR, units(MURMUR, [-1, 2, 0, -1, -1])).targets.tolist() == [0, 2, -1]
+    outcome = Task("o", "binary", ("Abnormal",), ("o",), "auroc", level="subject")
+    column = np.array([[np.nan], [1.0], [0.0], [np.nan], [1.0]], dtype=np.float32)
+    found = scored_units(outcome, units(outcome, column)).targets[:, 0]
+    np.testing.assert_array_equal(found, [0.0, 1.0, np.nan])
+
+
+def test_records_of_one_subject_that_contradict_each_other_are_named():
+    with pytest.raises(UsageError, match=r"records of b are labelled differently"):
+        scored_units(MURMUR, units(MURMUR, [0, 2, 0, 1, 1]))
+
+
+def test_the_official_score_stands_beside_the_metrics():
+    task = replace(MURMUR, level="record", classes=("Present", "Unknown", "Absent"))
+    rng = np.random.default_rng(3)
+    people = [f"p{i}" for i in range(30)]
+    truth = rng.integers(0, 3, 30)
+    table = predictions_table(task, people, people, truth, np.eye(3)[truth])
+    facts = official_facts(MURMUR, table, samples=20, seed=0, level=0.95)
+    assert facts is not None
+    assert facts["metrics"][facts["headline"]]["value"] == 1.0
+    assert official_facts(replace(MURMUR, scorer=None), table, 20, 0, 0.95) is None
+    other = official_facts(replace(MURMUR, scorer="cpsc2018"), table, 20, 0, 0.95)
+    assert other is not None
+    assert "cpsc2018 scores the classes" in other["failed"]
+
+
+def test_what_a_scorer_reads_beside_the_predictions_comes_from_the_store():
+    task = Task("abnormal", "binary", ("abnormal",), ("abnormal",), "auroc", scorer="cinc2016")
+    table = predictions_table(task, ["r1", "r2"], ["s1", "s2"], [[1.0], [0.0]], [[0.9], [0.2]])
+    store = pd.DataFrame({"record_id": ["r2", "r1"], "subject_id": ["s2", "s1"], "quality": [0, 1]})
+    assert with_extras(task, table, store)["quality"].tolist() == [1, 0]
+    assert with_extras(replace(task, scorer=None), table, store) is table
