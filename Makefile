@@ -128,8 +128,9 @@ demo: setup ## the whole walk on simulated corpora: tables and pages of figures,
 	$(PAHCL) report $(DEMO_SWEEP)/pretrain/adversarial-seed42
 	@echo "These corpora are simulated: docs/simulation.md says what one may not conclude. Open $(DEMO_SWEEP)/sweep.html (the transfers) and $(DEMO)/pretraining.html (both pretrainings), with what attacks leave of them."
 
-test: setup ## run the tests
-	$(BIN)/python -m pytest
+# Files are dealt out to as many processes as there are cores; a file's tests share what they pack.
+test: setup ## run the tests, on every core
+	$(BIN)/python -m pytest -n $$(env -u OMP_NUM_THREADS nproc 2>/dev/null || echo 2) --maxprocesses 8 --dist loadfile
 
 lint: setup ## ruff: style and format
 	$(BIN)/ruff check .
