@@ -114,7 +114,11 @@ def _require_plausible(found: Mapping[str, zipfile.ZipInfo], name: str, size: in
 
 
 def unpack(
-    path: Path, name: str, folder: Path, going: Callable[[], None] = lambda: None
+    path: Path,
+    name: str,
+    folder: Path,
+    going: Callable[[], None] = lambda: None,
+    keep: Callable[[str], bool] = lambda _: True,
 ) -> list[Unpacked]:
     """Unpack an archive into a new folder.
 
@@ -123,6 +127,7 @@ def unpack(
         name: What to call it in errors.
         folder: Where its files go; it must be empty or not there.
         going: Is called now and then, and may raise to leave.
+        keep: Says by its path whether a file is wanted.
 
     Returns:
         The files in the archive's order.
@@ -133,7 +138,8 @@ def unpack(
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            members = members_of(archive, name, path.stat().st_size)
+            found = members_of(archive, name, path.stat().st_size)
+            members = [member for member in found if keep(member.path)]
             require_space(folder, sum(member.info.file_size for member in members), name)
             return [_write(archive, member, folder, going) for member in members]
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OverflowError) as error:

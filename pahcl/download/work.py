@@ -196,11 +196,13 @@ class Fetcher:
         partial.discard()
 
     @contextlib.contextmanager
-    def _staging(self, file: RemoteFile, partial: Partial) -> Iterator[tuple[Path, list[Unpacked]]]:
+    def _staging(
+        self, file: RemoteFile, partial: Partial, keep: Callable[[str], bool] = lambda _: True
+    ) -> Iterator[tuple[Path, list[Unpacked]]]:
         """Unpack beside the data set; an archive that is no good is not kept."""
         staged = self.work / f"{_STAGED}{partial.path.stem}"
         try:
-            yield staged, unpack(partial.path, file.path, staged, self.client.require_going)
+            yield staged, unpack(partial.path, file.path, staged, self.client.require_going, keep)
         except (ArchiveError, ChecksumError):
             partial.discard()
             raise
@@ -222,11 +224,8 @@ class Fetcher:
             return outcome
         partial = Partial(self.work, archive)
         outcome.bytes = fetch(self.client, archive, partial, self.count).size
-        with self._staging(archive, partial) as (staged, members):
+        with self._staging(archive, partial, wanted.__contains__) as (staged, members):
             _require_members(archive, members, wanted)
-            for one in members:
-                if one.path not in wanted and one.path != SUMS:
-                    (staged / one.path).unlink()
             settle(staged, self.out)
         partial.discard()
         outcome.counts["fetched"] = len(wanted) - right

@@ -12,7 +12,6 @@ from types import SimpleNamespace
 import pytest
 from publisher import tree, zipped
 
-from pahcl.download import fetch as fetching
 from pahcl.download.archive import settle, unpack
 from pahcl.errors import ArchiveError, DownloadError
 
@@ -133,7 +132,7 @@ def test_an_empty_archive_is_none(tmp_path: Path) -> None:
 
 
 def test_the_disk_is_asked_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetching.shutil, "disk_usage", lambda _: SimpleNamespace(free=2**26))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=2**26))
     with pytest.raises(DownloadError, match=r"data.zip needs 10\.2 kB"):
         unpack(archive(tmp_path, zipped(GOOD)), "data.zip", tmp_path / "staged")
 

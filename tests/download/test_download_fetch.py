@@ -13,7 +13,6 @@ import pytest
 from publisher import Answer, Handler, Publisher, breaks_off, says, sends, serving
 
 from pahcl.download import Client, Patience
-from pahcl.download import fetch as module
 from pahcl.download.client import Stopped, is_same_site, retry_after
 from pahcl.download.fetch import Arrived, Partial, fetch, in_units, put_in_place
 from pahcl.download.listing import Digest, RemoteFile
@@ -370,9 +369,7 @@ def test_compressed_bytes_are_refused(publisher: Publisher, client: Client, tmp_
 def test_a_full_disk_is_found_before_a_byte_is_written(
     publisher: Publisher, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        module.shutil, "disk_usage", lambda _: SimpleNamespace(free=2**26 + 299_999)
-    )
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=2**26 + 299_999))
     with pytest.raises(DownloadError, match=r"a\.dat needs 300 kB.*Free space.*--out"):
         get(client, remote(publisher), tmp_path)
     assert not (tmp_path / "work").exists()
