@@ -29,13 +29,18 @@ ARGS ?=
 RECIPE_FILE = $(firstword $(wildcard configs/pretrain/$(RECIPE).yaml configs/pretrain/$(RECIPE)_*.yaml))
 PRETRAINED = runs/pretrain/$(basename $(notdir $(RECIPE_FILE)))$(SUFFIX)/checkpoints/best.ckpt
 PRETRAINED_RECEIPT = $(PRETRAINED:checkpoints/best.ckpt=receipt.json)
-FROM ?= $(PRETRAINED)
+# Heart sounds have one lead, and a network for twelve is of no use to them.
+SOUND = $(shell grep -ls 'in_channels: 1$$' configs/finetune/$(TASK).yaml 2>/dev/null)
+FROM ?= $(if $(SOUND),scratch,$(PRETRAINED))
 
 # Real data where PAHCL_DATA (or data/) holds both corpora, else simulated ones and a small network.
 REAL := $(or $(PAHCL_DATA),data)
 HAS_REAL := $(and $(wildcard $(REAL)/ptb-xl/ptbxl_database.csv),$(wildcard $(REAL)/code15/exams.csv))
 SIMULATED := data/simulated
-OTHER = $(filter cpsc2018 csn,$(firstword $(subst _, ,$(TASK))))
+# The task's own data set and its folder, as the config names them.
+IN_TASK = $(shell sed -n 's,^ *$(1).*,\1,p' configs/finetune/$(TASK).yaml 2>/dev/null)
+OTHER = $(filter-out ptbxl code15,$(call IN_TASK,class_path: data_modules\.\([a-z0-9_]*\)\.))
+OTHER_FOLDER = $(SIMULATED)/$(call IN_TASK,root: .*}/\([a-z0-9_-]*\))
 ifneq ($(HAS_REAL),)
   USED := $(REAL)
   STORES ?= $(or $(PAHCL_STORES),stores)
@@ -48,6 +53,7 @@ else
   SUFFIX := -simulated
 endif
 SIZE_CONFIG = $(if $(filter paper,$(SIZE)),,--config configs/size/$(SIZE).yaml)
+TASK_SIZE_CONFIG = $(if $(and $(SOUND),$(filter small,$(SIZE))),--config configs/size/small_pcg.yaml,$(SIZE_CONFIG))
 ENVIRONMENT = PAHCL_DATA=$(USED) PAHCL_STORES=$(STORES)
 SAY = echo "Data: $(if $(HAS_REAL),$(USED),simulated ($(USED)), since $(REAL) holds no ptb-xl and code15). Size: $(SIZE)."
 
@@ -69,7 +75,7 @@ $(VENV)/.installed: pyproject.toml $(CONSTRAINTS)
 simulated: setup
 	$(call COMPLETE,$(SIMULATED)/ptb-xl) || $(PAHCL) simulate ptbxl --out $(SIMULATED)/ptb-xl --records 1000 --seed 1
 	$(call COMPLETE,$(SIMULATED)/code15) || $(PAHCL) simulate code15 --out $(SIMULATED)/code15 --records 1000 --seed 2
-	$(if $(OTHER),$(call COMPLETE,$(SIMULATED)/$(OTHER)) || $(PAHCL) simulate $(OTHER) --out $(SIMULATED)/$(OTHER) --records 1000 --seed 3)
+	$(if $(OTHER),$(call COMPLETE,$(OTHER_FOLDER)) || $(PAHCL) simulate $(OTHER) --out $(OTHER_FOLDER) --records 1000 --seed 3)
 
 known-recipe:
 	@test -n "$(RECIPE_FILE)" || { echo "No recipe $(RECIPE); there are: $(basename $(notdir $(wildcard configs/pretrain/*.yaml)))"; exit 2; }
@@ -101,7 +107,7 @@ $(PRETRAINED_RECEIPT):
 
 finetune: known-task known-machine setup $(if $(HAS_REAL),,simulated) $(if $(filter $(PRETRAINED),$(FROM)),$(PRETRAINED_RECEIPT)) ## transfer: TASK=code15_af FROM=checkpoint|scratch STRATEGY=full FRACTION=0.1 TRAINER=cpu SIZE=paper|small
 	@$(SAY)
-	$(ENVIRONMENT) $(PAHCL) fit --config configs/finetune/$(TASK).yaml --config configs/strategy/$(STRATEGY).yaml --config configs/trainer/$(TRAINER).yaml $(SIZE_CONFIG) --config configs/protocol/$(PROTOCOL)/$(FRACTION).yaml $(if $(filter scratch,$(FROM)),,--model.init_args.pretrained $(FROM)) --run.test true $(ARGS)
+	$(ENVIRONMENT) $(PAHCL) fit --config configs/finetune/$(TASK).yaml --config configs/strategy/$(STRATEGY).yaml --config configs/trainer/$(TRAINER).yaml $(TASK_SIZE_CONFIG) --config configs/protocol/$(PROTOCOL)/$(FRACTION).yaml $(if $(filter scratch,$(FROM)),,--model.init_args.pretrained $(FROM)) --run.test true $(ARGS)
 
 sweep: known-sweep known-machine setup $(if $(HAS_REAL),,simulated) ## pretrainings by label fraction by seed, a table of them: SWEEP=adversarial WORKERS=1 TRAINER=cpu SIZE=paper|small
 	@$(SAY)
