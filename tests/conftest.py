@@ -43,6 +43,7 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("code15", "code15"),
         ("cpsc2018", "cpsc2018"),
         ("csn", "csn"),
+        ("physionet2016", "physionet2016"),
     ):
         importlib.import_module(f"pahcl.simulation.{dataset}").write(
             folder / name, records=RECORDS, seed=7
