@@ -51,7 +51,9 @@ def read_sound(path: Path, fs: float) -> tuple[npt.NDArray[np.float32], float | 
             rate, channels, kind = sound.samplerate, sound.channels, sound.subtype
             samples = sound.read(dtype="float32", always_2d=True).T
     except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError) as error:
-        raise RecordError(f"not a readable sound file ({error})") from error
+        # The library's whole text names an address in memory, which is another one every time.
+        text = getattr(error, "error_string", error)
+        raise RecordError(f"not a readable sound file ({text})") from error
     if rate != fs:
         raise RecordError(f"the sound has {rate:g} Hz, but the data set gives {fs:g} Hz")
     if channels != 1:
