@@ -14,20 +14,31 @@ SIMULATED = "simulated"
 """Version of a data set whose records were simulated."""
 
 
-def require_root(root: Path, dataset: str, title: str, homepage: str) -> None:
+def require_root(
+    root: Path, dataset: str, title: str, homepage: str, *, published: bool = True
+) -> None:
     """Refuse a root that is no folder.
 
+    Args:
+        root: The folder.
+        dataset: Name of the data set.
+        title: Its name for people.
+        homepage: Where its publisher says what it is.
+        published: Whether `pahcl download` can fetch it.
+
     Raises:
-        DataError: With where the data set comes from, and how a synthetic one is made.
+        DataError: With how to get the data set, and how a synthetic one is made.
     """
     if root.is_dir():
         return
     what, out = f"There is no folder {root} for", str(root)
     if root.exists():
         what, out = f"{root} is a file, not the folder of", "DIR"
+    fetch = f"fetch it: `pahcl download {dataset} --out {out}` (from {homepage})"
     raise DataError(
-        f"{what} {title}. Set data.init_args.root (`--root`) to the data set, which {homepage} "
-        f"publishes, or make a synthetic one: `pahcl simulate {dataset} --out {out}`."
+        f"{what} {title}. Set data.init_args.root (`--root`) to where it is"
+        f"{f'; {fetch}' if published else ''}; or make a synthetic one: `pahcl simulate {dataset} "
+        f"--out {out}`."
     )
 
 

@@ -49,7 +49,8 @@ class PhysioNet2016DataModule(SignalDataModule):
         "doi:10.1088/0967-3334/37/12/2181"
     )
     folder = "physionet2016"
-    source = PhysioNet(slug="challenge-2016", version="1.0.0")
+    # Its folders lie there as archives as well.
+    source = PhysioNet(slug="challenge-2016", version="1.0.0", leave_out=("*.zip", "*.tar.gz"))
     rates = (FS,)
     seconds = 5.0
     modality: ClassVar[Modality] = "pcg"

@@ -66,7 +66,10 @@ def test_an_unknown_lead_is_refused() -> None:
 
 def test_neither_root_nor_store_says_how_to_get_data(tmp_path: Path) -> None:
     module = CODE15DataModule(root=str(tmp_path / "none"), store=str(tmp_path / "store"))
-    with pytest.raises(DataError, match=r"data\.init_args\.root.*pahcl simulate code15"):
+    with pytest.raises(
+        DataError,
+        match=r"data\.init_args\.root.*pahcl download code15 --out .*pahcl simulate code15",
+    ):
         module.prepare_data()
 
 
