@@ -99,6 +99,9 @@ class SignalDataModule(Corpus):
     """Where `pahcl download` fetches it from; None: nobody publishes it."""
     published_key: ClassVar[str | None] = None
     """Column of published split tables that holds a record's identifier or the path of its file."""
+    unit_column: ClassVar[str] = "subject_id"
+    """Column that names what a task of level `subject` scores: a person, or one examination of it,
+    where persons were examined and labelled more than once."""
     sides: ClassVar[tuple[str, ...]] = SPLITS
     """Splits that the data set has; a benchmark may be a test split alone."""
     split_column: ClassVar[str | None] = None

@@ -148,22 +148,24 @@ def score_predictions(
     )
 
 
-def with_extras(task: Task, predictions: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+def with_extras(
+    task: Task, predictions: pd.DataFrame, table: pd.DataFrame, unit: str = "subject_id"
+) -> pd.DataFrame:
     """Add to a predictions table what its task's official scorer reads beside it.
 
     Args:
         task: What was asked.
         predictions: One row a scored unit.
         table: The store's table, which may hold such columns (signal quality, for example).
+        unit: Column of that table that names what a task of level `subject` scores.
     """
     if task.scorer is None:
         return predictions
-    key = "subject_id" if task.level == "subject" else "record_id"
-    units = table.groupby(table[key].astype(str))
+    units = table.groupby(table[unit if task.level == "subject" else "record_id"].astype(str))
     for extra in find_scorer(task.scorer).extras:
         there = [name for name in (extra.name, *extra.aliases) if name in table]
         if there and extra.name not in predictions and units[there[0]].nunique().max() <= 1:
-            values = predictions[key].map(units[there[0]].first())
+            values = predictions["record_id"].map(units[there[0]].first())
             predictions = predictions.assign(**{extra.name: values})
     return predictions
 

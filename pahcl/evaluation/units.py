@@ -1,7 +1,8 @@
-"""The units that a task scores: records as they are, or one answer a subject."""
+"""The units that a task scores: records as they are, or one answer a subject or examination."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ class Units(NamedTuple):
     """Hold what is scored, one row a unit.
 
     Args:
-        record_ids: Identifiers of the units; of a subject that of the subject.
+        record_ids: Identifiers of the units; of a subject or examination its own.
         subject_ids: Identifiers of the subjects.
         targets: `[N]` or `[N, K]`, as `Task.targets` gives them.
         estimates: `[N, K]` probabilities, or estimates of a regression.
@@ -28,19 +29,28 @@ class Units(NamedTuple):
     estimates: npt.NDArray[Any]
 
 
-def scored_units(task: Task, records: Units) -> Units:
+def scored_units(task: Task, records: Units, unit_of: Mapping[str, str] | None = None) -> Units:
     """Bring records to the level at which a task is scored.
 
     A subject's answer is the mean of its records' probabilities (or estimates), and its target the
     one of its labelled records; `pahcl score` aggregates by other rules.
 
+    Args:
+        task: What was asked.
+        records: One row a record.
+        unit_of: Name of the unit of each record, where that is not the subject but one of several
+            examinations; each lies within one subject.
+
     Raises:
-        UsageError: The records of a subject have different labels.
+        UsageError: The records of a unit have different labels.
     """
     if task.level != "subject":
         return records
+    own_names = records.subject_ids
+    if unit_of is not None:
+        own_names = [unit_of[name] for name in records.record_ids]
     names, first, codes, counts = np.unique(
-        np.asarray(records.subject_ids, dtype=object).astype(str),
+        np.asarray(own_names, dtype=object).astype(str),
         return_index=True,
         return_inverse=True,
         return_counts=True,
@@ -59,5 +69,7 @@ def scored_units(task: Task, records: Units) -> Units:
             f"Task `{task.name}` has one answer a subject, but records of {shown} are labelled "
             "differently. Ask it record by record, or mend the labels."
         )
-    ids = names.tolist()
-    return Units(ids, ids, targets, (sums / counts[:, None]).astype(records.estimates.dtype))
+    subjects = [str(records.subject_ids[place]) for place in first]
+    return Units(
+        names.tolist(), subjects, targets, (sums / counts[:, None]).astype(records.estimates.dtype)
+    )

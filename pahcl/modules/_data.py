@@ -20,6 +20,16 @@ class LabelledData(Protocol):
     label_statistics: dict[str, Any]
 
 
+def scored_unit_of(trainer: object) -> dict[str, str] | None:
+    """Give the scored unit of each record, where the data module names a column of units."""
+    data = getattr(trainer, "datamodule", None)
+    column = getattr(data, "unit_column", "subject_id")
+    if column == "subject_id":
+        return None
+    table = cast("Any", data).store.table
+    return dict(zip(table["record_id"].astype(str), table[column].astype(str), strict=True))
+
+
 def labelled_data(trainer: object) -> LabelledData:
     """Find the trainer's data module.
 

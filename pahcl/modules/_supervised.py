@@ -20,7 +20,7 @@ from pahcl.evaluation.thresholds import Criterion, choose_thresholds
 from pahcl.evaluation.units import Units, scored_units
 from pahcl.files import plain
 from pahcl.modules._choice import MONITOR, Choice
-from pahcl.modules._data import LabelledData, labelled_data
+from pahcl.modules._data import LabelledData, labelled_data, scored_unit_of
 from pahcl.modules._outputs import Outputs
 from pahcl.modules._saved import KEY, Part, SavedModel
 from pahcl.modules.checkpoint import refuse_other_input, refuse_other_network, refuse_other_task
@@ -207,7 +207,7 @@ class Supervised(LightningModule):
         sums, weights = self.losses(outputs, target)
         estimates = self.estimates(outputs).cpu().numpy()
         records = Units(found.record_ids, found.subject_ids, found.target.numpy(), estimates)
-        units = scored_units(task, records)
+        units = scored_units(task, records, scored_unit_of(self.trainer))
         trying = self.trainer.sanity_checking  # a few records say nothing about thresholds
         if split == "val" and not trying:
             criterion = self.threshold_criterion

@@ -177,10 +177,11 @@ class EvidenceWriter(Callback):
         model: Any = pl_module
         if not self.folder.splits.is_file():
             self._write_splits(trainer)
+        unit = getattr(data, "unit_column", "subject_id")
         facts = write_evidence(
             self.folder,
             data.task,
-            with_extras(data.task, model.predictions, data.store.table),
+            with_extras(data.task, model.predictions, data.store.table, unit),
             ReceiptParts(
                 data={**data.data_receipt(), "store_name": data.store.path.name},
                 pretrained=getattr(model, "origin", {}),

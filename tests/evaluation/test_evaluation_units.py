@@ -58,6 +58,28 @@ def test_records_of_one_subject_that_contradict_each_other_are_named():
         scored_units(MURMUR, units(MURMUR, [0, 2, 0, 1, 1]))
 
 
+def test_examinations_of_one_person_are_scored_each_for_itself():
+    records = units(MURMUR, [0, 2, 0, 1, 1])
+    unit_of = {"a1": "a", "a2": "a", "b1": "b-2014", "b2": "b-2015", "c1": "c"}
+    found = scored_units(MURMUR, records, unit_of)
+    assert found.record_ids == ["a", "b-2014", "b-2015", "c"]
+    assert found.subject_ids == ["a", "b", "b", "c"]
+    assert found.targets.tolist() == [0, 2, 1, 1]
+    np.testing.assert_array_equal(found.estimates[1], records.estimates[1])
+    store = pd.DataFrame(
+        {
+            "record_id": RECORDS,
+            "subject_id": SUBJECTS,
+            "patient": [unit_of[name] for name in RECORDS],
+            "outcome": ["Normal", "Abnormal", "Normal", "Normal", "Normal"],
+        }
+    )
+    table = predictions_table(MURMUR, *found)
+    extended = with_extras(MURMUR, table, store, "patient")
+    assert extended["outcome"].tolist() == ["Normal", "Abnormal", "Normal", "Normal"]
+    assert "outcome" not in with_extras(MURMUR, table, store)
+
+
 def test_the_official_score_stands_beside_the_metrics():
     task = replace(MURMUR, level="record", classes=("Present", "Unknown", "Absent"))
     rng = np.random.default_rng(3)
