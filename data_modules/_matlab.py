@@ -57,6 +57,8 @@ def read_bytes(path: Path) -> bytes:
         data = path.read_bytes()
     except FileNotFoundError as error:
         raise RecordError(f"the file {path.name} is missing") from error
+    except IsADirectoryError as error:
+        raise RecordError(f"{path.name} is a folder, not a file") from error
     if not data:
         raise RecordError(f"the file {path.name} is empty")
     return data
