@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 import numpy as np
 
-from pahcl.evaluation.official.base import Answers, Floats, diagonal, ratio
-
-SOURCE = (
-    "Bentley et al., The PASCAL Classifying Heart Sounds Challenge 2011 (CHSC2011), as told by "
-    "Gomes et al., Classifying heart sounds: approaches to the PASCAL challenge, HEALTHINF 2013"
+from pahcl.evaluation.official.base import (
+    Answers,
+    Floats,
+    Names,
+    Scorer,
+    Scores,
+    by_class,
+    diagonal,
+    pairs,
+    ratio,
+    table_of,
 )
-ALIASES = {
-    "normal": ("n",),
-    "extrasound": ("extrahls", "extra heart sound"),
-    "artifact": ("artefact",),
-    "extrasystole": ("extrastole",),
-}
 
 
 def discriminant_power(
@@ -54,16 +56,42 @@ def two_way(table: Floats, positive: tuple[int, ...]) -> tuple[Floats, Floats, F
     return ratio(tp, positives), ratio(negatives - fp, negatives), ratio(tp, tp + fp)
 
 
-def total_precision(table: Floats) -> Floats:
-    """Add the precisions of all classes; one that is never predicted adds nothing."""
-    total: Floats = np.nan_to_num(ratio(diagonal(table), table.sum(axis=1))).sum(axis=1)
-    return total
+class Pascal(Scorer):
+    """Score one of the two sets: the total precision, and a question of two answers."""
 
+    source = (
+        "Bentley et al., The PASCAL Classifying Heart Sounds Challenge 2011 (CHSC2011), as told by "
+        "Gomes et al., Classifying heart sounds: approaches to the PASCAL challenge, HEALTHINF 2013"
+    )
+    aliases: ClassVar[Mapping[str, Names]] = {
+        "normal": ("n",),
+        "extrasound": ("extrahls", "extra heart sound"),
+        "artifact": ("artefact",),
+        "extrasystole": ("extrastole",),
+    }
+    one_class = True
+    single_target = True
+    headline = "total_precision"
 
-def never_predicted(answers: Answers) -> list[str]:
-    """Say which classes add nothing to the total precision."""
-    said = answers.prediction.sum(axis=0)
-    idle = [name for name, count in zip(answers.classes, said, strict=True) if not count]
-    if not idle:
-        return []
-    return [f"never predicted, so nothing is added to the total precision: {', '.join(idle)}"]
+    @abstractmethod
+    def two_way_scores(self, table: Floats) -> dict[str, Floats]:
+        """Score the question of two answers, of truth by prediction `[S, K, K]`."""
+
+    def summands(self, answers: Answers) -> dict[str, Floats]:
+        """Count labels against predictions."""
+        return {"confusion": pairs(answers.target, answers.prediction)}
+
+    def scores(self, sums: Mapping[str, Floats], whole: Mapping[str, Floats]) -> Scores:
+        """Compute the total precision and the scores of the question of two answers."""
+        del whole
+        table = table_of(sums, len(self.classes))
+        # A class that is never predicted adds nothing.
+        total = np.nan_to_num(ratio(diagonal(table), table.sum(axis=1))).sum(axis=1)
+        return Scores({"total_precision": total, **self.two_way_scores(table)}, by_class(table))
+
+    def notes(self, answers: Answers) -> list[str]:
+        """Say which classes add nothing to the total precision."""
+        said = answers.prediction.sum(axis=0)
+        idle = [name for name, count in zip(answers.classes, said, strict=True) if not count]
+        text = "never predicted, so nothing is added to the total precision"
+        return [f"{text}: {', '.join(idle)}"] if idle else []
