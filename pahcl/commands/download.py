@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -180,13 +180,13 @@ def _introduce(console: Console, wish: _Wish) -> None:
 def _list(console: Console, wish: _Wish, work: Path) -> dict[str, Any]:
     """Say what would be fetched."""
     from pahcl.download import select
-    from pahcl.download.size import measure
+    from pahcl.download.size import measure, suffix_of
 
     listing = wish.source.listing(wish.client, work, wish.mirror)
     files = select(listing, wish.selection)
     wanted = [wish.source.archive()] if wish.whole else files
     amount = measure(wish.client, lambda: wanted, wish.workers)
-    kinds = Counter(PurePosixPath(file.path).suffix for file in files)
+    kinds = Counter(map(suffix_of, files))
     for file in islice(wanted, _SHOWN):
         size = "" if file.size is None else f", {_units(file.size)}"
         _say(console, f"{file.path}{size}")
@@ -216,20 +216,14 @@ def _fetch(console: Console, wish: _Wish, work: Path) -> dict[str, Any]:
         fetcher.require_same_version(listing, about)
         files = select(listing, wish.selection)
         _require_room(wish, fetcher, files, bar)
-        fetcher.receipt.say(
-            {
-                **about,
-                "title": wish.module.title,
-                "licence": wish.module.licence,
-                "citation": wish.module.citation,
-                "origin": listing.origin,
-                "checked_by": listing.checked_by,
-            }
-        )
-        if wish.whole:
+        about |= {name: getattr(wish.module, name) for name in ("title", "licence", "citation")}
+        about |= {"origin": listing.origin, "checked_by": listing.checked_by}
+        if wish.whole:  # the folder appears with all that is in it, so nothing is written before
             outcome = fetcher.bring_whole(wish.source.archive(), listing)
+            fetcher.receipt.say(about)
         else:
-            outcome = fetcher.bring_all(files, wish.workers, lambda *_: None)
+            fetcher.receipt.say(about)
+            outcome = fetcher.bring_all(files, wish.workers)
         fetcher.keep_list(listing)
     _report(console, wish, listing, outcome)
     return {

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from itertools import islice
 
 from pahcl.download.listing import Listing, RemoteFile
-from pahcl.errors import UsageError
+from pahcl.errors import DownloadError, UsageError
 
 HEADER = ".hea"
 """Suffix of the file that each record of PhysioNet has one of."""
@@ -85,13 +85,16 @@ def select(listing: Listing, selection: Selection) -> Selected:
 
     Raises:
         UsageError: There are none, or fewer records than were asked for.
+        DownloadError: The list is empty.
     """
     chosen = Selected(listing, selection, _records(listing, selection))
+    if next(iter(listing), None) is None:
+        raise DownloadError(f"The list of files at {listing.origin} is empty; try a mirror.")
     if next(iter(chosen), None) is None:
         some = ", ".join(file.path for file in islice(listing, 3))
         raise UsageError(
             f"`--only {' '.join(selection.only)}` fits none of the files at {listing.origin}. The "
-            f"first ones are {some or 'none: the list is empty'}; quote the pattern, so that the "
+            f"first ones are {some}; quote the pattern, so that the "
             "shell leaves it alone."
         )
     return chosen

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
 from pahcl.download.client import Client, Interruption
 from pahcl.download.listing import RemoteFile
@@ -52,18 +51,19 @@ def measure(client: Client, files: Callable[[], Iterable[RemoteFile]], workers: 
     for file in files():
         number += 1
         if file.size is None:
-            counts[PurePosixPath(file.path).suffix] += 1
+            counts[suffix_of(file)] += 1
         else:
             listed += file.size
     if not counts:
         return Amount(number, listed, exact=True)
     kinds: dict[str, _Kind] = {suffix: _Kind() for suffix in counts}
     for file in files():
-        kind = kinds.get(PurePosixPath(file.path).suffix)
-        if kind is None or file.size is not None:
+        if file.size is not None:
             continue
+        suffix = suffix_of(file)
+        kind = kinds[suffix]
         # Headers and signals alternate in lists: each suffix is spaced by itself.
-        if kind.count % -(-counts[PurePosixPath(file.path).suffix] // SAMPLES) == 0:
+        if kind.count % -(-counts[suffix] // SAMPLES) == 0:
             kind.samples.append(file)
         kind.count += 1
     asked = [file for kind in kinds.values() for file in kind.samples]
@@ -77,6 +77,13 @@ def measure(client: Client, files: Callable[[], Iterable[RemoteFile]], workers: 
         total += kind.count * sum(known) / len(known)
     exact = len(asked) == sum(counts.values()) and None not in sizes.values()
     return Amount(number, round(total), exact)
+
+
+def suffix_of(file: RemoteFile) -> str:
+    """Give what stands behind the last dot of a file's name, with it; "" where there is none."""
+    name = file.path.rpartition("/")[2]
+    stem, dot, suffix = name.rpartition(".")
+    return dot + suffix if stem else ""
 
 
 def _ask(client: Client, file: RemoteFile) -> int | None:

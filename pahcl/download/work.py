@@ -231,9 +231,7 @@ class Fetcher:
         outcome.counts["fetched"] = len(wanted) - right
         return outcome
 
-    def bring_all(
-        self, files: Selected, workers: int, done: Callable[[RemoteFile, State], object]
-    ) -> Outcome:
+    def bring_all(self, files: Selected, workers: int) -> Outcome:
         """Bring files in several threads.
 
         A file that the server does not have, or not as its publisher lists it, does not keep the
@@ -242,7 +240,6 @@ class Fetcher:
         Args:
             files: The files.
             workers: Files at once.
-            done: Is told what became of each file.
         """
         outcome = Outcome()
         queue = iter(files)
@@ -255,7 +252,7 @@ class Fetcher:
                     if not running:
                         return outcome
                     for future in wait(running, return_when=FIRST_COMPLETED).done:
-                        _take(outcome, running.pop(future), future, done)
+                        _take(outcome, running.pop(future), future)
             except BaseException:
                 self.client.stop()
                 pool.shutdown(wait=True, cancel_futures=True)
@@ -267,12 +264,7 @@ class Fetcher:
             put_in_place(listing.sums, self.out / SUMS)
 
 
-def _take(
-    outcome: Outcome,
-    file: RemoteFile,
-    future: Future[Result],
-    done: Callable[[RemoteFile, State], object],
-) -> None:
+def _take(outcome: Outcome, file: RemoteFile, future: Future[Result]) -> None:
     """Count what became of a file."""
     try:
         result = future.result()
@@ -281,7 +273,6 @@ def _take(
         return
     outcome.counts[result.state] += 1
     outcome.bytes += result.size
-    done(file, result.state)
 
 
 def _require_members(

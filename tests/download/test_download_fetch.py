@@ -245,6 +245,27 @@ def test_without_a_length_more_than_listed_is_not_taken(
         get(client, remote(publisher, SHA256), tmp_path)
 
 
+def chunked(handler: Handler, *, ends: bool = True) -> None:
+    """Send it in pieces that say their own length; none says that of the whole."""
+    handler.send_response(200)
+    handler.send_header("Transfer-Encoding", "chunked")
+    handler.send_header("ETag", '"x"')
+    handler.end_headers()
+    for begin in range(0, len(CONTENT) if ends else 100_000, 50_000):
+        handler.wfile.write(b"%x\r\n%b\r\n" % (50_000, CONTENT[begin : begin + 50_000]))
+    handler.wfile.write(b"0\r\n\r\n" if ends else b"")
+    handler.drop()
+
+
+@pytest.mark.parametrize("digest", [SHA256, None])
+def test_pieces_without_a_length_of_the_whole_are_put_together(
+    publisher: Publisher, client: Client, tmp_path: Path, digest: Digest | None
+) -> None:
+    publisher.trouble["a.dat"] = [lambda handler: chunked(handler, ends=False), chunked]
+    get(client, remote(publisher, digest), tmp_path)
+    assert (tmp_path / "out/a.dat").read_bytes() == CONTENT
+
+
 def test_a_range_beyond_the_end_begins_anew(
     publisher: Publisher, client: Client, tmp_path: Path
 ) -> None:

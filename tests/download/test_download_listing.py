@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
@@ -203,6 +204,19 @@ def test_a_part_that_is_not_there_is_named(
 ) -> None:
     with pytest.raises(UsageError, match=says):
         select(listing(tmp_path, sums_of(*PATHS)), Selection(only, records))
+
+
+def test_an_empty_list_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match="is empty"):
+        select(listing(tmp_path, "\n"), Selection())
+
+
+def test_names_of_no_known_writing_are_kept_byte_for_byte(tmp_path: Path) -> None:
+    found = listing(tmp_path, "")
+    found.sums.write_bytes(b"0" * 64 + b"  \xff.dat\n")
+    (file,) = found
+    assert os.fsencode(file.path) == b"\xff.dat"
+    assert file.url == f"{ORIGIN}%FF.dat"
 
 
 def test_records_are_numbers_from_1() -> None:

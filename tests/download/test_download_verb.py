@@ -253,16 +253,27 @@ def wrapped(files: Mapping[str, bytes]) -> bytes:
     return zipped({top + path: content for path, content in files.items()})
 
 
-def test_one_archive_gives_the_same_tree(ptbxl: Publisher) -> None:
+def test_one_archive_gives_the_same_tree_at_one_stroke(
+    ptbxl: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
     listed = ptbxl.files[f"{PTBXL}SHA256SUMS.txt"]
     content = wrapped({**FILES, "SHA256SUMS.txt": listed, "not/listed.txt": b"?"})
     ptbxl.files["static.zip"] = content
     ptbxl.always[ZIP] = says(302, {"Location": f"http://localhost:{ptbxl.port}/static.zip"})
     ptbxl.trouble["static.zip"] = [breaks_off(500)]
+    seen: list[set[str]] = []
+    renamed = Path.rename
+
+    def watched(path: Path, target: Path) -> Path:
+        assert not Path("out").exists()
+        seen.append(set(tree(path)))
+        return renamed(path, target)
+
+    monkeypatch.setattr(Path, "rename", watched)
     status, facts = ask("ptbxl", "--zip")
     assert (status, facts["counts"]["fetched"], facts["bytes"]) == (0, 7, len(content))
     assert there() == FILES
-    assert not Path("out/not").exists()
+    assert seen == [set(FILES)]
     assert nothing_is_left()
     assert set(ptbxl.bodies()) == {f"{PTBXL}SHA256SUMS.txt", ZIP, "static.zip"}
     for words in (("ptbxl", "--zip"), ("ptbxl",)):
@@ -465,7 +476,7 @@ out = Path(sys.argv[2])
 with workplace(out) as work:
     client = Client()
     listing = PhysioNet(slug="x", version="1").listing(client, work, sys.argv[1])
-    Fetcher(client, out, work).bring_all(select(listing, Selection()), 2, lambda *_: None)
+    Fetcher(client, out, work).bring_all(select(listing, Selection()), 2)
 """
 
 
