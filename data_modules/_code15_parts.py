@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,19 +45,43 @@ def part_rows(path: Path) -> tuple[list[str], int]:
         RecordError: The part is truncated, or is no part of CODE-15%.
         DataError: The machine cannot read the part now.
     """
+    with reading_part(path) as part:
+        ids = np.asarray(part["exam_id"][:], dtype=np.int64).astype(str).tolist()
+        tracings = tracings_in(part, path)
+    return ids, tracings
+
+
+@contextmanager
+def reading_part(path: Path) -> Iterator[h5py.File]:
+    """Open a file of tracings, and say in words what is wrong with it.
+
+    Raises:
+        RecordError: It is truncated, or is something else.
+        DataError: The machine cannot read it now.
+    """
     try:
         with h5py.File(path, "r") as part:
-            ids = np.asarray(part["exam_id"][:], dtype=np.int64).astype(str).tolist()
-            shape, kind = part["tracings"].shape, part["tracings"].dtype
+            yield part
+    except RecordError:
+        raise
     except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
         if isinstance(error, OSError) and is_machines_fault(error):
             raise unreadable_now(path, error) from error
         raise RecordError(f"{path.name} cannot be read ({error}); fetch it again") from error
+
+
+def tracings_in(part: h5py.File, path: Path) -> int:
+    """Count the tracings of an open file.
+
+    Raises:
+        RecordError: They have not the shape `[exams, samples, 12]`, or are no numbers.
+    """
+    shape, kind = part["tracings"].shape, part["tracings"].dtype
     if len(shape) != 3 or shape[2] != 12:
         raise RecordError(f"{path.name} holds tracings of shape {shape}, not [exams, samples, 12]")
     if kind.kind not in "fiu":
         raise RecordError(f"{path.name} holds tracings of the type {kind}, not numbers")
-    return ids, int(shape[0])
+    return int(shape[0])
 
 
 def unreadable_now(path: Path, error: OSError) -> DataError:

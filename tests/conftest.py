@@ -43,6 +43,8 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("code15", "code15"),
         ("cpsc2018", "cpsc2018"),
         ("csn", "csn"),
+        ("mimic_iv_ecg", "mimic-iv-ecg"),
+        ("code_test", "code-test"),
         ("physionet2016", "physionet2016"),
     ):
         importlib.import_module(f"pahcl.simulation.{dataset}").write(

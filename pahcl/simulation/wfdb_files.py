@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,20 +18,30 @@ GAIN = 1000
 """Steps of the converter per mV."""
 
 
-def write_header(path: Path, steps: npt.NDArray[np.int16], fs: int) -> None:
+def write_header(
+    path: Path,
+    steps: npt.NDArray[np.int16],
+    fs: int,
+    leads: Sequence[str] = LEADS,
+    gain: int = GAIN,
+    start: str = "",
+) -> None:
     """Write the header that belongs to `[12, samples]` steps.
 
     Args:
         path: The record without an extension.
         steps: Samples in steps of the converter.
         fs: Sampling rate in Hz.
+        leads: Names of the leads, in the order of `steps`.
+        gain: Steps of the converter per mV.
+        start: Time and day, where they are given.
     """
     name = path.name
     sums = steps.astype(np.int64).sum(axis=1) % 65536
-    lines = [f"{name} {len(LEADS)} {fs} {steps.shape[1]}"]
+    lines = [f"{name} {len(leads)} {fs} {steps.shape[1]} {start}".rstrip()]
     lines += [
-        f"{name}.dat 16 {GAIN}.0(0)/mV 16 0 {first} {total} 0 {lead}"
-        for lead, first, total in zip(LEADS, steps[:, 0], sums, strict=True)
+        f"{name}.dat 16 {gain}.0(0)/mV 16 0 {first} {total} 0 {lead}"
+        for lead, first, total in zip(leads, steps[:, 0], sums, strict=True)
     ]
     path.with_name(f"{name}.hea").write_text("\n".join(lines) + "\n", encoding="ascii")
 
