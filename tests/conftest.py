@@ -46,6 +46,7 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("mimic_iv_ecg", "mimic-iv-ecg"),
         ("code_test", "code-test"),
         ("physionet2016", "physionet2016"),
+        ("circor", "circor"),
     ):
         importlib.import_module(f"pahcl.simulation.{dataset}").write(
             folder / name, records=RECORDS, seed=7

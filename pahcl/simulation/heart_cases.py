@@ -125,7 +125,7 @@ def draw_scene(
         site=site,
         gain=float(np.clip(np.exp(rng.normal(np.log(0.22), 0.5)), 0.03, 0.9)),
         band=band,
-        background=size(0.008),
+        background=size(0.014),
         breathing=size(0.012),
         friction=size(0.06, 0.45),
         speech=size(0.05, 0.3),

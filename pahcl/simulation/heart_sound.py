@@ -21,7 +21,7 @@ import numpy.typing as npt
 from scipy import fft
 
 from pahcl.errors import UsageError
-from pahcl.signals.states import HeartStates
+from pahcl.signals.states import S1, S2, HeartStates
 from pahcl.simulation import heart_noise
 from pahcl.simulation.heart_murmur import AUDIBLE, SITES, Murmur, Site, draw_murmur
 from pahcl.simulation.heart_noise import Sound, Spans
@@ -142,12 +142,20 @@ class HeartSound:
     def truth(self) -> dict[str, Any]:
         """Write down as plain types what a simulator keeps: times in seconds, to 0.1 ms.
 
-        `beats` has for each beat the begin and end of its first and second sound.
+        Begin and end of every first and second sound, those that the recording cuts included; the
+        begins of premature beats; when disturbances are heard.
         """
-        edges = self.beats.first, self.beats.first_end, self.beats.second, self.beats.second_end
+        states = self.states
+
+        def intervals(state: int) -> list[list[float]]:
+            here = states.state == state
+            edges = np.stack([states.start[here], states.end[here]], axis=1)
+            return [[round(begin, 4), round(end, 4)] for begin, end in edges.tolist()]
+
         return {
-            "beats": np.round(np.stack(edges, axis=1), 4).tolist(),
-            "premature": np.flatnonzero(self.beats.kind).tolist(),
+            "first_sounds": intervals(S1),
+            "second_sounds": intervals(S2),
+            "premature": np.round(self.beats.first[self.beats.kind > 0], 4).tolist(),
             "disturbances": {
                 name: [[round(begin, 4), round(end, 4)] for begin, end in spans]
                 for name, spans in self.disturbances.items()
