@@ -50,15 +50,14 @@ class Unpacked:
     sha256: str
 
 
-def members_of(archive: zipfile.ZipFile, name: str, size: int) -> list[Member]:
+def members_of(archive: zipfile.ZipFile, name: str, size: int, unwrap: bool) -> list[Member]:
     """List the files of an archive, in its order.
-
-    A folder that holds everything is left out of the paths: publishers wrap a whole data set so.
 
     Args:
         archive: The open archive.
         name: Its name, for errors.
         size: Its bytes.
+        unwrap: Leave out of the paths a folder that holds everything, as whole data sets have it.
 
     Raises:
         ArchiveError: A name leads out of the folder or comes twice, a member is a link, a device or
@@ -76,7 +75,7 @@ def members_of(archive: zipfile.ZipFile, name: str, size: int) -> list[Member]:
         raise ArchiveError(f"{name} holds no files; it was not unpacked.")
     _require_plausible(found, name, size)
     top = next(iter(found)).partition("/")[0] + "/"
-    cut = len(top) if all(path.startswith(top) for path in found) else 0
+    cut = len(top) if unwrap and all(path.startswith(top) for path in found) else 0
     return [Member(path[cut:], info) for path, info in found.items()]
 
 
@@ -119,6 +118,8 @@ def unpack(
     folder: Path,
     going: Callable[[], None] = lambda: None,
     keep: Callable[[str], bool] = lambda _: True,
+    *,
+    unwrap: bool = False,
 ) -> list[Unpacked]:
     """Unpack an archive into a new folder.
 
@@ -128,6 +129,7 @@ def unpack(
         folder: Where its files go; it must be empty or not there.
         going: Is called now and then, and may raise to leave.
         keep: Says by its path whether a file is wanted.
+        unwrap: Leave out of the paths a folder that holds everything.
 
     Returns:
         The files in the archive's order.
@@ -138,7 +140,7 @@ def unpack(
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            found = members_of(archive, name, path.stat().st_size)
+            found = members_of(archive, name, path.stat().st_size, unwrap)
             members = [member for member in found if keep(member.path)]
             require_space(folder, sum(member.info.file_size for member in members), name)
             return [_write(archive, member, folder, going) for member in members]

@@ -67,7 +67,8 @@ class RemoteFile:
         size: Bytes, where the publisher lists them.
         unpack: Folder below the data set's into which its members go ("" is the data set's own);
             None keeps the file as it is.
-        checked_inside: It has no checksum itself, but each of its members has one.
+        checked_inside: It has no checksum itself, but each of its members has one; they lie in one
+            folder around the whole.
     """
 
     path: str

@@ -201,8 +201,9 @@ class Fetcher:
     ) -> Iterator[tuple[Path, list[Unpacked]]]:
         """Unpack beside the data set; an archive that is no good is not kept."""
         staged = self.work / f"{_STAGED}{partial.path.stem}"
+        going, whole = self.client.require_going, file.checked_inside
         try:
-            yield staged, unpack(partial.path, file.path, staged, self.client.require_going, keep)
+            yield staged, unpack(partial.path, file.path, staged, going, keep, unwrap=whole)
         except (ArchiveError, ChecksumError):
             partial.discard()
             raise
@@ -253,10 +254,10 @@ class Fetcher:
                         return outcome
                     for future in wait(running, return_when=FIRST_COMPLETED).done:
                         _take(outcome, running.pop(future), future)
-            except BaseException:
-                self.client.stop()
-                pool.shutdown(wait=True, cancel_futures=True)
-                raise
+            finally:
+                if running:  # one of them ended the work, or somebody interrupts it
+                    self.client.stop()
+                    pool.shutdown(wait=True, cancel_futures=True)
 
     def keep_list(self, listing: Listing) -> None:
         """Keep the publisher's list beside its files, where it is about all of them."""

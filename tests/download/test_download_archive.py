@@ -25,16 +25,22 @@ def archive(folder: Path, content: bytes) -> Path:
 
 
 def test_files_come_out_without_the_folder_around_all(tmp_path: Path) -> None:
-    found = unpack(archive(tmp_path, zipped(GOOD)), "data.zip", tmp_path / "staged")
+    found = unpack(archive(tmp_path, zipped(GOOD)), "data.zip", tmp_path / "staged", unwrap=True)
     wanted = {path.removeprefix("set/"): content for path, content in GOOD.items()}
     assert tree(tmp_path / "staged") == wanted
     assert {one.path: one.size for one in found} == {name: len(wanted[name]) for name in wanted}
 
 
+def test_a_folder_that_says_something_is_kept(tmp_path: Path) -> None:
+    unpack(archive(tmp_path, zipped(GOOD)), "data.zip", tmp_path / "staged")
+    assert tree(tmp_path / "staged") == GOOD
+
+
 def test_two_folders_are_kept_and_litter_is_not(tmp_path: Path) -> None:
     files = {"a/x.wav": b"1", "b/x.wav": b"2"}
     litter = {"__MACOSX/a/._x.wav": b"3", "a/.DS_Store": b"4", "b/": b""}
-    unpack(archive(tmp_path, zipped({**litter, **files})), "data.zip", tmp_path / "staged")
+    path = archive(tmp_path, zipped({**litter, **files}))
+    unpack(path, "data.zip", tmp_path / "staged", unwrap=True)
     assert tree(tmp_path / "staged") == files
 
 
@@ -139,13 +145,13 @@ def test_the_disk_is_asked_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_a_tree_appears_by_one_rename_or_joins_what_is_there(tmp_path: Path) -> None:
     staged, target = tmp_path / "staged", tmp_path / "new/out"
-    unpack(archive(tmp_path, zipped(GOOD)), "data.zip", staged)
+    unpack(archive(tmp_path, zipped(GOOD)), "data.zip", staged, unwrap=True)
     inode = staged.stat().st_ino
     settle(staged, target)
     assert target.stat().st_ino == inode
     (target / "own.txt").write_bytes(b"mine")
     (target / "a.hea").write_bytes(b"damaged")
-    unpack(tmp_path / "data.zip", "data.zip", staged)
+    unpack(tmp_path / "data.zip", "data.zip", staged, unwrap=True)
     settle(staged, target)
     found = tree(target)
     assert found.pop("own.txt") == b"mine"
@@ -160,7 +166,7 @@ def test_what_is_in_the_way_of_a_tree_is_named(tmp_path: Path, inside: str, says
     target = tmp_path / "out"
     (target / inside).parent.mkdir(parents=True)
     (target / inside).write_bytes(b"mine")
-    unpack(archive(tmp_path, zipped(GOOD)), "data.zip", tmp_path / "staged")
+    unpack(archive(tmp_path, zipped(GOOD)), "data.zip", tmp_path / "staged", unwrap=True)
     with pytest.raises(DownloadError, match=says):
         settle(tmp_path / "staged", target)
     assert (target / inside).read_bytes() == b"mine"

@@ -384,13 +384,13 @@ def test_a_site_without_checksums_is_recorded_and_changes_are_noticed(
     site = Site(origin="https://www.peter.com/wav/", files=(("a.zip", "set_a"), ("t.csv", "")))
     monkeypatch.setattr(PTBXLDataModule, "source", site)
     at = "www.peter.com/wav/"
-    sounds = {"Atraining/1.wav": b"RIFF1", "Atraining/2.wav": b"RIFF2"}
+    sounds = {"Normal/1.wav": b"RIFF1", "Normal/2.wav": b"RIFF2"}
     publisher.files[f"{at}a.zip"] = zipped(sounds)
     publisher.files[f"{at}t.csv"] = b"x\n"
     status, facts = ask("ptbxl")
     assert status == 0
     assert "no checksums" in facts["checked_by"]
-    assert there() == {"set_a/1.wav": b"RIFF1", "set_a/2.wav": b"RIFF2", "t.csv": b"x\n"}
+    assert there() == {**{f"set_a/{k}": v for k, v in sounds.items()}, "t.csv": b"x\n"}
     received = json.loads(Path("out/download.json").read_text())["received"]
     assert received["t.csv"]["sha256"] == hashlib.sha256(b"x\n").hexdigest()
     assert received["a.zip"]["publisher"] is None
