@@ -15,6 +15,7 @@ import torch
 
 from data_modules.base import SignalDataModule
 from pahcl.commands._common import datasets, find_data_module
+from pahcl.download import Source
 from pahcl.store import SignalStore, verify
 
 DATASETS = datasets()
@@ -65,6 +66,17 @@ def test_it_says_what_it_is(name: str) -> None:
     page = Path(__file__).parents[2] / "docs" / "datasets" / f"{name}.md"
     assert page.is_file()
     assert cls.licence in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_it_says_where_it_comes_from(name: str) -> None:
+    cls = find_data_module(name)
+    if name == "folder":  # one's own recordings
+        assert cls.source is None
+        return
+    assert "source" in vars(cls), "a data set that builds on another one has a source of its own"
+    assert isinstance(cls.source, Source)
+    assert cls.source.edition
 
 
 @pytest.mark.parametrize("name", DATASETS)
