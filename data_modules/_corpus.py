@@ -134,7 +134,8 @@ class Corpus(LightningDataModule):
             UsageError: The rate cannot hold the signal.
         """
         folder = Path(root)
-        require_root(folder, cls.name, cls.title, cls.homepage)
+        published = cls.source is not None
+        require_root(folder, cls.name, cls.title, cls.homepage, published=published)
         with reading(folder):
             held = cls.contents(folder, fs, **options)
         return write_store(
