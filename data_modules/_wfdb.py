@@ -18,6 +18,12 @@ from pahcl.store import Rejection, is_machines_fault
 MISSING = np.iinfo(np.int16).min
 """Count by which WFDB format 16 marks a missing sample."""
 
+INVALID = {
+    "24": -(2**23), "32": -(2**31), "80": -(2**7), "160": MISSING, "212": -(2**11),
+    "310": -(2**9), "311": -(2**9),
+}  # fmt: skip
+"""The same for other formats (WFDB, signal(5)); format 16 otherwise."""
+
 
 def read_wfdb(path: Path, record_id: str, subject_id: str, fs: float) -> Recording:
     """Read one record in its own unit and rate, with the step of its converter.
@@ -61,9 +67,11 @@ def _read(path: Path, record_id: str, subject_id: str, fs: float) -> Recording:
             f"the header states {record.fs:g} Hz (or no rate, which WFDB reads as 250 Hz), but the "
             f"data set gives {fs:g} Hz"
         )
-    source = path.with_name(record.file_name[0]).read_bytes()
+    files = dict.fromkeys(record.file_name)  # leads may lie in several, as in the PTB database
+    source = b"".join(path.with_name(name).read_bytes() for name in files)
     counts = np.asarray(record.d_signal, dtype=np.int64).T
-    return calibrate(record, counts, record_id, subject_id, source)
+    missing = [INVALID.get(code, MISSING) for code in record.fmt]
+    return calibrate(record, counts, record_id, subject_id, source, missing)
 
 
 class Header(Protocol):
@@ -100,6 +108,7 @@ def calibrate(
     record_id: str,
     subject_id: str,
     source: bytes,
+    missing: Sequence[int] = (MISSING,),
 ) -> Recording:
     """Turn the converter's counts into physical units, with the step of each lead.
 
@@ -109,6 +118,7 @@ def calibrate(
         record_id: The data set's identifier of the record.
         subject_id: The data set's identifier of the person.
         source: The publisher's bytes of the samples.
+        missing: Count that marks a missing sample, of all leads or of each.
 
     Raises:
         RecordError: The leads have different units, or the counts do not match the checksums of
@@ -124,7 +134,7 @@ def calibrate(
             raise RecordError(f"the samples do not match the header's checksum in lead {leads}")
     steps = 1 / np.asarray(header.adc_gain, dtype=np.float64)
     signal = (counts - np.asarray(header.baseline)[:, None]) * steps[:, None]
-    signal[counts == MISSING] = np.nan
+    signal[counts == np.asarray(missing)[:, None]] = np.nan
     return Recording(
         signal=signal.astype(np.float32),
         fs=float(header.fs),

@@ -26,6 +26,7 @@ from data_modules._roots import (
 )
 from data_modules._splits import SPLITS, require_disjoint
 from data_modules._stores import is_complete
+from pahcl.commands._index_options import index_options
 from pahcl.errors import DataError, UsageError
 from pahcl.signals.quality import FLAGS
 from pahcl.store import Rejection, SignalStore
@@ -217,6 +218,7 @@ def describe_contents(contents: Contents) -> dict[str, Any]:
         "counts": {"found": kept + rejected, "kept": kept, "rejected": rejected},
         "rejected": _reasons(contents.rejected),
         "notes": contents.notes,
+        "found": list(getattr(contents.module, "found", ())),
         "subjects": len(subjects),
         "records_per_subject": distribution(subjects.to_numpy()),
         "seconds": None if contents.seconds is None else distribution(contents.seconds),
@@ -290,22 +292,35 @@ def _reasons(rejected: Iterable[Rejection]) -> dict[str, int]:
     return dict(Counter(item.reason for item in rejected).most_common())
 
 
-def describe_dataset(cls: type[SignalDataModule]) -> dict[str, Any]:
-    """Collect what is known of a data set without its data, as plain types."""
+def describe_dataset(
+    cls: type[SignalDataModule], module: SignalDataModule | None = None
+) -> dict[str, Any]:
+    """Collect what is known of a data set without its labels, as plain types.
+
+    Args:
+        cls: The data set.
+        module: Its module beside the records that are there, where what it is follows from them.
+
+    Returns:
+        Its facts; no leads, rates or tasks where nothing is there from which they follow.
+    """
+    held = module or cls
+    unknown = not held.tasks
     return {
         "name": cls.name,
         "title": cls.title,
         "summary": _summary(cls),
-        "modality": cls.modality,
-        "leads": list(cls.leads),
-        "unit": cls.unit,
-        "rates": list(cls.rates),
-        "window_seconds": cls.seconds,
+        "modality": "ecg or pcg" if unknown else held.modality,
+        "leads": [] if unknown else list(held.leads),
+        "unit": "any" if unknown else held.unit,
+        "rates": [] if unknown else list(held.rates),
+        "window_seconds": None if unknown else held.seconds,
         "version": cls.version,
         "licence": cls.licence,
         "homepage": cls.homepage,
         "citation": cls.citation,
-        "tasks": {name: cast("Any", task.to_dict()) for name, task in cls.tasks.items()},
+        "tasks": {name: cast("Any", task.to_dict()) for name, task in held.tasks.items()},
+        "options": {one.flag: one.says for one in index_options(cls.name)},
     }
 
 

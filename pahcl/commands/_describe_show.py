@@ -36,9 +36,9 @@ def overview(console: Console, datasets: Iterable[_Facts]) -> None:
             facts["name"],
             facts["title"],
             facts["modality"],
-            str(len(facts["leads"])),
+            str(len(facts["leads"]) or "any"),
             facts["unit"],
-            _rates(facts["rates"]),
+            _rates(facts["rates"]) or "any",
             facts["version"],
             facts["licence"],
             facts["here"],
@@ -73,7 +73,10 @@ def dataset(console: Console, facts: _Facts) -> None:
         )
         for name, task in known["tasks"].items()
     ]
-    _table(console, (*heads, *(["labelled records"] if labelled else [])), rows, "Tasks")
+    if rows:
+        _table(console, (*heads, *(["labelled records"] if labelled else [])), rows, "Tasks")
+    if known["options"]:
+        _facts(console, f"Options of `pahcl prepare {known['name']}`", known["options"].items())
     if there is not None:
         _facts(console, f"What is there: {there['path']}", _there(there))
         _notes(console, there)
@@ -111,12 +114,15 @@ def task(console: Console, facts: _Facts, task: Task) -> None:
 
 
 def _about(known: _Facts) -> list[tuple[str, str]]:
-    return [
-        ("modality", known["modality"]),
+    signals = [
         ("leads", f"{len(known['leads'])}: {', '.join(known['leads'])}"),
         ("unit", known["unit"]),
         ("rates", f"{_rates(known['rates'])} Hz"),
-        ("usual window", f"{known['window_seconds']:g} s"),
+        ("usual window", f"{known['window_seconds'] or 0:g} s"),
+    ]
+    return [
+        ("modality", known["modality"]),
+        *(signals if known["rates"] else [("signals", "what the files hold")]),
         ("version", known["version"]),
         ("licence", known["licence"]),
         ("homepage", known["homepage"]),
@@ -166,6 +172,8 @@ def _notes(console: Console, there: _Facts) -> None:
         _say(console, f"rejected {rest:,}: {len(reasons) - _REASONS} further reasons")
     if there["why_no_splits"]:
         _say(console, f"No splits: {there['why_no_splits']}")
+    for sentence in there["found"]:
+        _say(console, f"found out: {sentence}")
 
 
 def _origin(console: Console, there: _Facts) -> None:

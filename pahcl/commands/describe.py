@@ -64,7 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dataset is None:
         return _describe_all(arguments)
     cls = find_data_module(arguments.dataset)
-    task = _find_task(cls, arguments.task)
+    if cls.tasks:
+        _find_task(cls, arguments.task)  # before anything is read
 
     from pahcl.commands import _describe_show as show
     from pahcl.commands._describe_contents import (
@@ -75,15 +76,17 @@ def run(arguments: argparse.Namespace) -> int:
     from pahcl.commands._describe_task import describe_task, labelled_records
 
     contents = find_contents(cls, arguments.root, arguments.store)
+    task = _find_task(cls if contents is None else contents.module, arguments.task)
     facts: dict[str, Any] = {"dataset": describe_dataset(cls), "contents": None}
     if contents is not None:
+        facts["dataset"] = describe_dataset(cls, contents.module)
         facts["contents"] = describe_contents(contents)
     if task is not None:
         facts["task"] = task.to_dict()
-        if contents is not None:
-            facts["labels"] = describe_task(task, contents)
+    if contents is not None and task is not None:
+        facts["labels"] = describe_task(task, contents)
     elif contents is not None:
-        facts["labelled_records"] = labelled_records(cls.tasks, contents)
+        facts["labelled_records"] = labelled_records(contents.module.tasks, contents)
     if arguments.picture is not None:
         _draw(arguments.picture, cls, task, contents)
     console = show.console()
@@ -91,13 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
         show.dataset(console, facts)
     else:
         show.task(console, facts, task)
-    if facts["contents"] is None:
-        console.print(_how_to_see_more(cls), soft_wrap=True, highlight=False, markup=False)
-    elif facts["contents"]["kind"] == "folder":
-        text = (
-            "These are the publisher's tables. Durations, quality flags and damaged files are "
-            f"known once the records are packed: {_prepare_line(contents)}"
-        )
+    if text := _what_next(cls, contents):
         console.print(text, soft_wrap=True, highlight=False, markup=False)
     write_json(arguments.json, facts)
     return 0
@@ -126,9 +123,14 @@ def _require_arguments(arguments: argparse.Namespace) -> None:
         raise UsageError(f"`--picture {path}`: {above} is a file, not a folder.")
 
 
-def _find_task(cls: type[SignalDataModule], name: str | None) -> Task | None:
+def _find_task(cls: type[SignalDataModule] | SignalDataModule, name: str | None) -> Task | None:
     if name is None or name in cls.tasks:
         return None if name is None else cls.tasks[name]
+    if not cls.tasks:
+        raise UsageError(
+            f"{cls.title} have no task by themselves: name the folder with `--root` or its store "
+            "with `--store`."
+        )
     raise UsageError(
         f"{cls.title} has no task `{name}`{nearest(name, cls.tasks)}; it has: "
         f"{', '.join(cls.tasks)}."
@@ -158,12 +160,22 @@ def _draw(
         raise DataError(f"There is nothing to draw in {name}. {_how_to_see_more(cls)}")
     path = Path(name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    save(draw(task or next(iter(cls.tasks.values())), contents), path)
+    save(draw(task or next(iter(contents.module.tasks.values())), contents), path)
 
 
-def _prepare_line(contents: Contents | None) -> str:
+def _what_next(cls: type[SignalDataModule], contents: Contents | None) -> str:
+    """Say how more is known of a data set; nothing where a store was read."""
     if contents is None:
+        return _how_to_see_more(cls)
+    if contents.kind == "store":
         return ""
+    return (
+        "These are the publisher's tables. Durations, quality flags and damaged files are known "
+        f"once the records are packed: {_prepare_line(contents)}"
+    )
+
+
+def _prepare_line(contents: Contents) -> str:
     module = contents.module
     return f"`pahcl prepare {module.name} --root {contents.path} --out {module.store_path}`."
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pahcl.commands._common import find_data_module, parse_shard, write_json
+from pahcl.commands._index_options import add_index_options, given_options
 from pahcl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--shard-records", type=int, metavar="N", help="records in one file of the store"
     )
     parser.add_argument("--json", metavar="FILE", help="also write what was found there")
+    add_index_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -117,6 +119,7 @@ def summarise(out: Path, manifest: Manifest) -> dict[str, Any]:
         "counts": manifest.counts,
         "rejected": [asdict(rejection) for rejection in manifest.rejected],
         "notes": manifest.notes,
+        "config": manifest.config,
         "quality": quality,
         "samples_per_lead": {"fewest": int(lengths.min()), "most": int(lengths.max())},
         "bytes": sum(path.stat().st_size for path in out.rglob("*") if path.is_file()),
@@ -127,7 +130,7 @@ def _prepare(
     module: type[SignalDataModule], arguments: argparse.Namespace, shard: tuple[int, int] | None
 ) -> Manifest | None:
     root = arguments.root or Path(os.environ.get("PAHCL_DATA", "data")) / module.folder
-    options: dict[str, Any] = {}
+    options = given_options(arguments.dataset, arguments)
     if arguments.shard_records is not None:
         options["shard_records"] = arguments.shard_records
     return module.prepare(

@@ -59,7 +59,8 @@ def test_all_data_sets_are_listed(place: Path, capsys: pytest.CaptureFixture[str
         assert one["title"].split()[0] in said
         assert one["licence"] in said
         assert list(one["tasks"]) == list(cls.tasks)
-        assert one["leads"] == list(cls.leads)
+        # What own recordings hold follows from their files.
+        assert one["leads"] == (list(cls.leads) if cls.tasks else [])
 
 
 @pytest.mark.parametrize("name", DATASETS)
@@ -78,6 +79,9 @@ def test_without_data_it_says_what_is_known_and_how_to_see_more(
         cls.title.lower(), cls.title
     )
     assert f"pahcl simulate {name} --out" in said
+    if not cls.tasks:
+        assert "name the folder with `--root`" in refused(capsys, 2, name, "murmur")
+        return
     task = next(iter(cls.tasks.values()))
     facts = described(name, task.name)
     assert facts["task"] == task.to_dict()
@@ -279,7 +283,7 @@ def test_of_many_classes_the_frequent_ones_are_drawn() -> None:
     ("words", "says"),
     [
         (["ptblx"], "did you mean `ptbxl`?"),
-        (["xyzzy"], "there are: code15"),
+        (["xyzzy"], "there are: c"),
         (["ptbxl", "supercalss"], "did you mean `superclass`?"),
         (["ptbxl", "--picture", "a.jpg"], "ends in .jpg: name a file that ends in .svg or .png"),
         (["ptbxl", "--picture", "a"], "has no suffix"),
