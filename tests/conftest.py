@@ -47,6 +47,7 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("code_test", "code-test"),
         ("physionet2016", "physionet2016"),
         ("circor", "circor"),
+        ("folder", "folder"),
     ):
         importlib.import_module(f"pahcl.simulation.{dataset}").write(
             folder / name, records=RECORDS, seed=7
