@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 import wfdb
+from scipy.io import loadmat
 
 from data_modules.folder import FolderDataModule
 from pahcl.signals import STANDARD_12
@@ -26,8 +27,6 @@ def physical(header: Path) -> np.ndarray:
     lines = [line.split() for line in header.read_text().splitlines() if line[0] != "#"][1:]
     gains = [float(words[2].split("/")[0].split("(")[0]) for words in lines]
     zeros = [int(words[4]) for words in lines]
-    from scipy.io import loadmat
-
     counts = loadmat(header.with_suffix(".mat"))["val"].astype(np.float64)
     return ((counts - np.array(zeros)[:, None]) / np.array(gains)[:, None]).astype(np.float32)
 
@@ -104,9 +103,9 @@ def test_sph_with_its_table_that_lacks_a_record(samples: Path, tmp_path: Path) -
     assert first["label/AHA_Code=1"] == 0
 
 
-@pytest.mark.parametrize(("folder", "kept"), [("physionet2016", None), ("pascal", None)])
+@pytest.mark.parametrize("folder", ["physionet2016", "pascal"])
 def test_heart_sounds_of_other_publishers_are_own_sounds(
-    samples: Path, tmp_path: Path, folder: str, kept: None
+    samples: Path, tmp_path: Path, folder: str
 ) -> None:
     root = samples / folder
     first = sorted(path for path in root.iterdir() if any(path.glob("*.wav")))[0]
