@@ -37,6 +37,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="measure the memory of `prepare` for N and 10 N records; 0 leaves it out",
     )
+    prepare = subjects.add_parser("prepare", help="packing of each data set beside its reader")
+    prepare.add_argument(
+        "--datasets", nargs="+", metavar="D", help="which (default: all that can be simulated)"
+    )
+    prepare.add_argument(
+        "--records", type=int, default=1024, metavar="N", help="records of each synthetic corpus"
+    )
+    prepare.add_argument(
+        "--rounds", type=int, default=7, metavar="R", help="rounds, of which the median is given"
+    )
+    prepare.add_argument(
+        "--memory-records",
+        type=int,
+        default=100,
+        metavar="N",
+        help="measure the memory of packing N and 10 N records; 0 leaves it out",
+    )
     attack = subjects.add_parser("attack", help="adversarial recipes: time, memory, robustness")
     attack.add_argument(
         "--recipes",
@@ -61,7 +78,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     attack.add_argument(
         "--rounds", type=int, default=5, metavar="R", help="rounds of timing, of which the median"
     )
-    for subject in (data, attack):
+    for subject in (data, prepare, attack):
         subject.add_argument("--json", metavar="FILE", help="also write the figures there")
 
 
@@ -75,7 +92,9 @@ def run(arguments: argparse.Namespace) -> int:
     console = Console()
     if not console.is_terminal:
         console.width = WIDE
-    figures = {"data": _data, "attack": _attack}[arguments.bench](arguments, console)
+    figures = {"data": _data, "prepare": _prepare, "attack": _attack}[arguments.bench](
+        arguments, console
+    )
     table = Table("figure", "value", "unit", "goal", title=f"pahcl bench {arguments.bench}")
     for name, figure in figures.items():
         sign = "at most" if figure.better == "lower" else "at least"
@@ -104,6 +123,18 @@ def _data(arguments: argparse.Namespace, console: Console) -> dict[str, Figure]:
         rounds=arguments.rounds,
         memory_records=arguments.memory_records,
         fs=arguments.fs,
+    )
+
+
+def _prepare(arguments: argparse.Namespace, console: Console) -> dict[str, Figure]:
+    from pahcl.commands import _bench_prepare
+
+    return _bench_prepare.measure(
+        _bench_prepare.chosen(arguments.datasets),
+        records=arguments.records,
+        rounds=arguments.rounds,
+        memory_records=arguments.memory_records,
+        console=console,
     )
 
 

@@ -118,6 +118,10 @@ def flagged_leads(
     if is_voltage(unit):
         limit = IMPLAUSIBLE_MILLIVOLT * unit_factor("mV", unit)
         large = np.flatnonzero(spread > limit)  # only these can be so far from their median
+        if not large.size:
+            return found
+        if not large.size:
+            return found
         centred = np.abs(repaired[large] - np.median(repaired[large], axis=1, keepdims=True))
         found["implausible"] = large[centred.max(axis=1, initial=0) > limit]
     return found

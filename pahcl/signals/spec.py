@@ -42,7 +42,10 @@ class Filter:
     @property
     def is_identity(self) -> bool:
         """Say whether nothing is filtered."""
-        return self == Filter()
+        return self == _IDENTITY
+
+
+_IDENTITY = Filter()
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def quantise(
         `[leads, samples]` little-endian int16 and `[leads]` physical units per step.
     """
     values = signal.astype(np.float64)
-    peak = np.abs(values).max(axis=1)
+    peak = np.maximum(signal.max(axis=1), -signal.min(axis=1)).astype(np.float64)
     # The smallest normal float32: below it a scale would vanish where batches hold it in float32.
     floor = float(np.finfo(np.float32).tiny)
     scale = np.where(peak > 0, np.maximum(peak / LARGEST, floor), 1.0)
@@ -47,7 +47,8 @@ def quantise(
             np.rint(steps).min(axis=1) >= -LARGEST - 1
         )
         scale = np.where(usable & fits & ~off_grid.any(axis=1), step, scale)
-    return np.rint(values / scale[:, None]).astype("<i2"), scale
+    values /= scale[:, None]
+    return np.rint(values, out=values).astype("<i2"), scale
 
 
 def exact_steps(

@@ -122,7 +122,7 @@ def pack_record(recording: Recording, conversion: SignalSpec, measure_quality: b
         raise RecordError(
             f"{signal.shape[1]} sample(s) at {recording.fs:g} Hz are none at {conversion.fs:g} Hz"
         )
-    if not np.isfinite(converted.signal).all():
+    if converted.signal is not signal and not np.isfinite(converted.signal).all():
         raise RecordError("the converted signal is too large for float32")
     step = converted.resolution
     samples = None if step is None else exact_steps(converted.signal, step)
@@ -159,11 +159,10 @@ def write_shard(job: ShardJob) -> int:
                 reason = reason_of(error, row["record_id"])
                 rejected.append(Rejection(row["file"], row["record_id"], reason))
                 continue
-            content = packed.samples.tobytes()
-            stream.write(content)
-            checksum.update(content)
+            stream.write(packed.samples.data)
+            checksum.update(packed.samples.data)
             kept.append(position)
-            records.append(_describe(packed, job.number, offset, content))
+            records.append(_describe(packed, job.number, offset))
             offset += packed.samples.size
         name = shard_name(job.number)
         info.append(ShardInfo(name, len(kept), offset, checksum.hexdigest()))
@@ -211,13 +210,13 @@ def _require_same_record(recording: Recording, row: Mapping[str, Any]) -> None:
         raise RecordError(f"the reader returned the record {recording.record_id!r}")
 
 
-def _describe(packed: Packed, shard: int, offset: int, content: bytes) -> dict[str, Any]:
+def _describe(packed: Packed, shard: int, offset: int) -> dict[str, Any]:
     return {
         "shard": shard,
         "offset": offset,
         "length": packed.samples.shape[1],
         "scale": packed.scale.tolist(),
-        "digest": hashlib.sha256(content).hexdigest(),
+        "digest": hashlib.sha256(packed.samples.data).hexdigest(),
         "source_sha256": packed.source_sha256,
         **{f"quality/{flag}": count for flag, count in packed.quality.items()},
     }
