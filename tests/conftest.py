@@ -46,6 +46,7 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("mimic_iv_ecg", "mimic-iv-ecg"),
         ("code_test", "code-test"),
         ("physionet2016", "physionet2016"),
+        ("pascal", "pascal"),
         ("circor", "circor"),
         ("folder", "folder"),
     ):
