@@ -52,6 +52,8 @@ class Corpus(LightningDataModule):
     citation: ClassVar[str]
     licence: ClassVar[str]
     homepage: ClassVar[str]
+    source: ClassVar[Source | None] = None
+    """Where `pahcl download` fetches it from; None: nobody publishes it."""
     folder: ClassVar[str]
     """Name of the data set's folder below `$PAHCL_DATA`."""
     rates: ClassVar[tuple[float, ...]]

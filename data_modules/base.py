@@ -33,7 +33,6 @@ from data_modules._stores import (
     source_path,
     source_rate,
 )
-from pahcl.download.sources import Source
 from pahcl.errors import DataError, UsageError
 from pahcl.signals import ToSignal, canonical_lead
 from pahcl.signals.spec import Filter, Normalisation, Pad, SignalSpec
@@ -95,8 +94,6 @@ class SignalDataModule(Corpus):
             is for `test`, which scores it once: name it only if that is meant.
     """
 
-    source: ClassVar[Source | None] = None
-    """Where `pahcl download` fetches it from; None: nobody publishes it."""
     published_key: ClassVar[str | None] = None
     """Column of published split tables that holds a record's identifier or the path of its file."""
     unit_column: ClassVar[str] = "subject_id"
