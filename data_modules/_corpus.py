@@ -14,6 +14,7 @@ from lightning.pytorch import LightningDataModule
 from data_modules._arguments import require_rate
 from data_modules._roots import reading, require_root, version_of
 from data_modules._stores import source_rate
+from pahcl.download.sources import Source
 from pahcl.signals import STANDARD_12
 from pahcl.signals.recording import Recording
 from pahcl.signals.spec import Modality
