@@ -184,10 +184,13 @@ def _how_to_see_more(cls: type[SignalDataModule]) -> str:
     """Say where records were looked for, and how they come there."""
     module = cls()
     root, store = module.root, module.store_path
+    fetch = "Put them there"
+    if cls.source is not None:
+        fetch = f"Fetch them from {cls.homepage} (`pahcl download {cls.name} --out {root}`)"
     text = (
         f"No records of {cls.title} are there: neither a store at {store} nor files at {root}. "
-        f"Put the files of {cls.homepage} there, or name them with `--root` or their store with "
-        "`--store`, to see counts, durations, ages and prevalences."
+        f"{fetch}, or name them with `--root` or their store with `--store`, to see counts, "
+        "durations, ages and prevalences."
     )
     if _has_simulator(cls.name):
         text += f" A synthetic corpus: `pahcl simulate {cls.name} --out {root}`."

@@ -79,6 +79,7 @@ def test_without_data_it_says_what_is_known_and_how_to_see_more(
         cls.title.lower(), cls.title
     )
     assert f"pahcl simulate {name} --out" in said
+    assert (f"pahcl download {name} --out" in said) == (cls.source is not None)
     if not cls.tasks:
         assert "name the folder with `--root`" in refused(capsys, 2, name, "murmur")
         return
