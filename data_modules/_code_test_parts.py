@@ -99,14 +99,16 @@ def limb_order(path: Path, count: int) -> tuple[str, ...]:
 def _errors(path: Path, row: int) -> list[float] | None:
     """Give the relative error of aVR, aVL and aVF in each order; None where all is zero."""
     signal, _ = tracing(path, row)
-    signal = np.nan_to_num(signal[:6])
+    signal = np.nan_to_num(signal[:6], posinf=0, neginf=0)
     wanted = ORDERS[0][3:]
-    derived = select_leads(signal[:2], ORDERS[0][:2], wanted)
-    size = float(np.square(derived).sum())
-    if not size:
-        return None
-    found = (select_leads(signal, order, wanted) for order in ORDERS)
-    return [float(np.sqrt(np.square(one - derived).sum() / size)) for one in found]
+    with np.errstate(over="ignore", invalid="ignore"):  # numbers of a damaged file
+        derived = select_leads(signal[:2], ORDERS[0][:2], wanted).astype(np.float64)
+        size = np.square(derived).sum()
+        found = [
+            np.square(select_leads(signal, order, wanted) - derived).sum() / size if size else 0.0
+            for order in ORDERS
+        ]
+    return np.sqrt(found).tolist() if 0 < size < np.inf else None
 
 
 def read_answers(

@@ -17,7 +17,7 @@ from data_modules._tables import reject_rows
 from data_modules._wfdb import read_wfdb
 from data_modules.base import SignalDataModule
 from pahcl.download.sources import PhysioNet
-from pahcl.errors import UsageError
+from pahcl.errors import DataError, UsageError
 from pahcl.signals.recording import Recording
 from pahcl.store import Index, Rejection
 from pahcl.task import Task
@@ -76,6 +76,12 @@ class MIMICIVECGDataModule(SignalDataModule):
         table, rejected = reject_rows(table, reasons, RECORDS)
         odd = "the row has other cells than the header of the table"
         rejected += [Rejection(RECORDS, f"(row {text})", odd) for text in broken]
+        if table.empty:
+            why = f", for {rejected[0].reason}" if rejected else ""
+            raise DataError(
+                f"{root / RECORDS} lists no record that can be used, of {len(rejected)}{why}. "
+                "Fetch the file again."
+            )
         return Index(table, rejected, notes)
 
     @classmethod

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.metrics import f1_score
 
 from data_modules._code_test_parts import READERS
@@ -167,6 +168,10 @@ MALFORMED: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda r: rewrite(r / TRACINGS, tracings=np.full((3, 9, 12), b"x")),
         "tracings of the type",
     ),
+    "numbers beyond all bounds": (
+        lambda r: rewrite(r / TRACINGS, tracings=np.full((65, 9, 12), 3e38, dtype=np.float32)),
+        "order of its leads can be told|in either of the orders",
+    ),
     "zeros": (
         lambda r: rewrite(r / TRACINGS, tracings=np.zeros((65, 9, 12))),
         "no tracing by which the order of its leads can be told",
@@ -222,6 +227,8 @@ def test_a_model_of_code15_is_tested_on_it(
     assert receipt["data"]["dataset"] == "code_test"
     assert receipt["data"]["task"] == "code6"
     assert receipt["data"]["spec"]["fs"] == 100.0
+    saved = torch.load(run / "m" / "checkpoints" / "best.ckpt", weights_only=True)["pahcl"]
+    assert list(facts["thresholds"].values()) == pytest.approx(saved["thresholds"])
     capsys.readouterr()
     assert main(["validate", *other]) == 2
     assert "CODE-test has no val split" in capsys.readouterr().err

@@ -195,10 +195,14 @@ def test_tables_that_are_no_use_are_refused(root: Path, case: str) -> None:
         MIMICIVECGDataModule.index(root, 500.0)
 
 
-def test_a_table_with_a_header_alone_holds_no_record(root: Path, tmp_path: Path) -> None:
-    (root / LIST).write_text("subject_id,study_id,file_name,ecg_time,path\n")
-    with pytest.raises(DataError, match="lists no usable record"):
-        MIMICIVECGDataModule.prepare(root, tmp_path / "s", progress=False)
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [("", "of 0. Fetch"), ("p1,7,7,x,files/x\n", "of 1, for the patient's id is missing")],
+)
+def test_a_list_without_a_record_is_refused(root: Path, rows: str, says: str) -> None:
+    (root / LIST).write_text("subject_id,study_id,file_name,ecg_time,path\n" + rows)
+    with pytest.raises(DataError, match=f"{LIST} lists no record that can be used, {says}"):
+        MIMICIVECGDataModule.index(root, 500.0)
 
 
 def test_quoted_line_breaks_and_carriage_returns_are_read(root: Path) -> None:
