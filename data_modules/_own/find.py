@@ -13,17 +13,17 @@ import numpy as np
 import pandas as pd
 
 from data_modules._challenge import people
-from data_modules._own.kinds import SOUNDS, read_file, suffix_of
+from data_modules._own import hdf5
+from data_modules._own.kinds import HDF5, SOUNDS, read_file, suffix_of
 from data_modules._own.labels import Labels, find_labels, unlabelled
 from data_modules._own.listing import list_files
 from data_modules._own.options import Options, plain, said
 from data_modules._own.raw import Facts, Raw, recording_of
 from data_modules._own.rows import CLASS, CYCLE, NO_ROW, Rows, rows_of_folder, rows_of_table
-from data_modules._own.table import find_table, simple
+from data_modules._own.table import digest_of, find_table, simple
 from data_modules._sound import FULL_SCALE
 from data_modules._tables import counted
 from pahcl.errors import DataError, RecordError, SpecError, UsageError
-from pahcl.files import sha256_file
 from pahcl.signals import canonical_lead
 from pahcl.signals.leads import lead_modality
 from pahcl.signals.recording import Recording
@@ -106,7 +106,7 @@ def find_out(root: Path, options: Options) -> Own:
     if len(labels.tasks) == 1:
         config["kind"] = next(iter(labels.tasks.values())).kind
     if name is not None:
-        config |= {"table": name, "table_sha256": sha256_file(root / name)}
+        config |= {"table": name, "table_sha256": digest_of(root, name)}
     sentences = (*found.said, *signals.said, *labels.said)
     config["found"] = list(sentences)
     rejected = [*files.rejected, *found.rejected]
@@ -146,10 +146,12 @@ class _Signals:
 
 def _find_signals(root: Path, found: Rows, options: Options) -> _Signals:
     """Look at a few records, spread over the folder, and say what they have in common."""
-    told = _of_cycles(root, found, options)
+    cycles = _are_cycles(root, found)
+    # PA-HCL writes z-scores of whole recordings.
+    told = Facts(fs=_of_cycles(root, cycles, options), unit="z-score" if cycles else FULL_SCALE)
     raws = list(_look(root, found.frame, options.key))
     sentences = [f"looked at {len(raws)} of {len(found.frame)} records"]
-    modality = options.modality or _modality(root, found, raws, options, told)
+    modality = options.modality or _modality(root, found, raws, options, cycles)
     facts = _facts(modality, found, raws, options, told)
     leads, text = _leads(modality, raws, options)
     rates = Counter(raw.fs or facts.fs for raw in raws)
@@ -180,9 +182,9 @@ def _find_signals(root: Path, found: Rows, options: Options) -> _Signals:
     )
 
 
-def _of_cycles(root: Path, found: Rows, options: Options) -> float | None:
+def _of_cycles(root: Path, cycles: bool, options: Options) -> float | None:
     """Read the rate of PA-HCL's cycles where its statistics lie beside them."""
-    if options.recorded_fs is not None or not _cycles(found).any():
+    if options.recorded_fs is not None or not cycles:
         return None
     try:
         stats = json.loads((root / STATS).read_text(encoding="utf-8"))["global_stats"]
@@ -192,9 +194,14 @@ def _of_cycles(root: Path, found: Rows, options: Options) -> float | None:
     return rate if 0 < rate < float("inf") else None
 
 
-def _cycles(found: Rows) -> pd.Series:
-    """Say which records are cycles as PA-HCL writes them."""
-    return found.frame["file"].str.contains(CYCLE)
+def _are_cycles(root: Path, found: Rows) -> bool:
+    """Say whether the records are cycles as PA-HCL writes them, of either form."""
+    files = found.frame["file"].drop_duplicates()
+    looked = files.iloc[np.linspace(0, len(files) - 1, min(_TRIED, len(files))).astype(int)]
+    return all(
+        CYCLE.search(file) or (suffix_of(file) in HDF5 and hdf5.cycles(root / file) is not None)
+        for file in looked
+    )
 
 
 def _look(root: Path, frame: pd.DataFrame, key: str | None) -> Iterator[Raw]:
@@ -223,7 +230,7 @@ def _look(root: Path, frame: pd.DataFrame, key: str | None) -> Iterator[Raw]:
 
 
 def _modality(
-    root: Path, found: Rows, raws: Sequence[Raw], options: Options, rate: float | None
+    root: Path, found: Rows, raws: Sequence[Raw], options: Options, cycles: bool
 ) -> Modality:
     """Tell heart sounds from ECGs by the kind of file and the names of the leads."""
     leads = list(options.leads().values()) or [name for raw in raws for name in raw.names or ()]
@@ -231,7 +238,7 @@ def _modality(
     if len(names) == 1:
         return cast("Modality", names.pop())
     suffixes = {suffix_of(file) for file in found.frame["file"]}
-    if suffixes <= SOUNDS or rate is not None or _cycles(found).all():
+    if suffixes <= SOUNDS or cycles:
         return "pcg"
     raise UsageError(
         f"Whether the files of {root} are ECGs or heart sounds cannot be told: say "
@@ -240,7 +247,7 @@ def _modality(
 
 
 def _facts(
-    modality: Modality, found: Rows, raws: Sequence[Raw], options: Options, rate: float | None
+    modality: Modality, found: Rows, raws: Sequence[Raw], options: Options, told: Facts
 ) -> Facts:
     """Collect what the files do not say.
 
@@ -254,9 +261,8 @@ def _facts(
                 f"{found.frame['file'].iloc[0]} and others do not say the unit of their samples: "
                 f"give it with {said('unit')} (mV, uV, V, 1e-4 V …)."
             )
-        # PA-HCL writes z-scores of whole recordings.
-        unit = "z-score" if _cycles(found).all() else FULL_SCALE
-    return Facts(modality, options.recorded_fs or rate, unit, options.leads() or None)
+        unit = told.unit
+    return Facts(modality, options.recorded_fs or told.fs, unit, options.leads() or None)
 
 
 def _leads(

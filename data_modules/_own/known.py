@@ -13,10 +13,10 @@ from data_modules._corpus import Contents
 from data_modules._own.find import find_out
 from data_modules._own.labels import unlabelled_task
 from data_modules._own.options import Options
+from data_modules._own.table import digest_of, files_of
 from data_modules._roots import reading, require_root
 from data_modules._stores import is_complete
 from pahcl.errors import PahclError, StoreError
-from pahcl.files import sha256_file
 from pahcl.store.manifest import read_manifest
 from pahcl.task import Task
 
@@ -62,7 +62,7 @@ def known_of(cls: Any, root: str | None, store: Path, options: Options) -> dict[
         if manifest.dataset == cls.name:
             return _of_store(manifest.spec, manifest.config)
     if root is not None:
-        require_root(Path(root), cls.name, cls.title, cls.homepage)
+        require_root(Path(root), cls.name, cls.title, cls.homepage, published=False)
         return _of_folder(Path(root), options)
     usual = Path(os.environ.get("PAHCL_DATA", "data")) / cls.folder
     if usual.is_dir():
@@ -107,9 +107,11 @@ def require_same_table(store: Path, root: str | None) -> None:
     if root is None or not is_complete(store):
         return
     config = read_manifest(store).config
-    table = Path(root) / str(config.get("table"))
-    if table.is_file() and sha256_file(table) != config.get("table_sha256"):
+    name = str(config.get("table"))
+    there = all(path.is_file() for path in files_of(Path(root), name))
+    if there and digest_of(Path(root), name) != config.get("table_sha256"):
         raise StoreError(
-            f"{store} (data.init_args.store) was packed with another {table} than is there now. "
+            f"{store} (data.init_args.store) was packed with another {Path(root) / name} than is "
+            "there now. "
             "Pack it again: delete the store, or name another with data.init_args.store."
         )

@@ -156,6 +156,10 @@ class Resolver:
         for found in (self.by_stem.get(path, []), self.by_name.get(pure.name, [])):
             if len(found) == 1:
                 return found[0], number, None
+            # Tables are moved with their folders, or written before: the end of a path tells too.
+            ends = [file for file in found if file.endswith(f"/{path}")]
+            if len(ends) == 1 and "/" in path:
+                return ends[0], number, None
             if found:
                 return None, number, f"the folder has {len(found)} files of that name"
         return None, number, "the table names this file, which the folder does not hold"

@@ -146,7 +146,7 @@ def rows_of_table(root: Path, name: str, files: Files, options: Options) -> Rows
         DataError: The table cannot be read, or names nothing in the folder.
         UsageError: A column is not there, or cannot be told.
     """
-    table = tables.read_any_table(root / name)
+    table = tables.read_tables(root, name)
     columns: dict[str, str] = {}
     for option in ("path", "row", "subject", "split"):
         given = getattr(options, option)

@@ -13,6 +13,7 @@ from data_modules._own.listing import Resolver
 from data_modules._own.options import NO_TABLE, Options, said
 from data_modules._tables import identifiers
 from pahcl.errors import DataError, UsageError
+from pahcl.files import sha256_file, sha256_text
 
 KINDS = (".csv", ".tsv", ".txt", ".parquet")
 FOUND_ALONE = (".csv", ".parquet")
@@ -20,8 +21,8 @@ FOUND_ALONE = (".csv", ".parquet")
 
 PATHS = ("path", "file", "filename", "filepath", "wav", "record", "recording", "recordname", "name")
 SUBJECTS = ("subject", "subjectid", "patient", "patientid", "person", "personid", "participant",
-            "participantid", "pid", "case", "caseid")  # fmt: skip
-LABELS = ("label", "labels", "class", "target", "diagnosis", "outcome", "y")
+            "participantid", "pid", "caseid")  # fmt: skip
+LABELS = ("labelname", "label", "labels", "class", "target", "diagnosis", "outcome", "y")
 SPLITS = ("split", "subset", "partition")
 ROWS = ("row", "rowindex")
 SIDES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
@@ -62,12 +63,39 @@ def find_table(root: Path, options: Options) -> str | None:
         for path in root.iterdir()
         if path.suffix.lower() in FOUND_ALONE and path.is_file() and not path.name.startswith(".")
     )
+    if len(found) > 1 and {Path(name).stem for name in found} <= set(SIDES):
+        return f"*{Path(found[0]).suffix}"  # train.csv, val.csv, test.csv
     if len(found) > 1:
         raise UsageError(
             f"{root} holds several tables ({', '.join(found[:6])}): name one with {said('table')}, "
             f"or `{NO_TABLE}`."
         )
     return found[0] if found else None
+
+
+def files_of(root: Path, name: str) -> list[Path]:
+    """List the files of a table: one, or those of the splits."""
+    return sorted(root.glob(name)) if "*" in name else [root / name]
+
+
+def digest_of(root: Path, name: str) -> str:
+    """Name the content of a table's files."""
+    return sha256_text("".join(sha256_file(path) for path in files_of(root, name)))
+
+
+def read_tables(root: Path, name: str) -> pd.DataFrame:
+    """Read a table; of several files, one a split, all rows with the `split` that the name says.
+
+    Raises:
+        DataError: One cannot be read.
+    """
+    parts = [(path, read_any_table(path)) for path in files_of(root, name)]
+    if len(parts) == 1:
+        return parts[0][1]
+    for path, table in parts:
+        if named_like(table, SPLITS, ()) is None:
+            table["split"] = path.stem
+    return pd.concat([table for _, table in parts], ignore_index=True).astype(object)
 
 
 def read_any_table(path: Path) -> pd.DataFrame:

@@ -208,6 +208,33 @@ def test_pa_hcl_cycles_of_both_forms(tmp_path: Path) -> None:
     np.testing.assert_allclose(signals(store)["subject_7/rec_2/rec_2#1"][0], rows[1], atol=1e-4)
 
 
+def test_pa_hcl_downstream_tables_are_read_together(tmp_path: Path) -> None:
+    root = tmp_path / "circor_murmur"
+    head = ("subject_id", "file_path", "label", "label_name", "location", "split")
+    for number, side in enumerate(("train", "train", "val", "test")):
+        folder = f"subject_{number}/rec_AV"
+        write_npy(root / side / folder / "cycle_0000.npy", 400, seed=number)
+        rows = np.random.default_rng(number).normal(size=(2, 400)).astype(np.float32)
+        write_hdf5(root / side / folder / "rec_AV.h5", rows, "cycles", sample_rate=5000)
+        with (root / f"{side}.csv").open("a") as stream:
+            if number != 1:
+                stream.write(f"# class_weights: [1.0, 2.0]\n{','.join(head)}\n")
+            for file in ("cycle_0000.npy", "rec_AV.h5::1"):
+                answer = ("0,Present", "1,Absent")[number % 2]
+                stream.write(f"subject_{number},{folder}/{file},{answer},AV,{side}\n")
+    module = FolderDataModule(root=str(root), store=str(tmp_path / "s"), recorded_fs=5000.0)
+    module.prepare_data()
+    module.setup()
+    assert (module.task.name, module.task.classes) == ("label_name", ("Present",))
+    assert {name: len(rows) for name, rows in module.rows.items()} == {
+        "train": 4,
+        "val": 2,
+        "test": 2,
+    }
+    assert module.store.manifest.counts == {"found": 8, "kept": 8, "rejected": 0}
+    assert FolderDataModule(root=str(root), store=str(tmp_path / "s")).task == module.task
+
+
 def test_a_table_of_persons_labels_all_their_recordings(tmp_path: Path) -> None:
     root, raw = tmp_path / "organised", tmp_path / "raw"
     for person in range(4):
