@@ -1,7 +1,8 @@
-"""Look for damage and leaks in a store.
+"""Look for what is wrong with recordings: stores, publishers' folders, one's own files, and runs.
 
-Checks every byte against its checksum, the table against the samples and the counts, and names
-equal samples of different subjects and subjects that lie in several folds.
+Units by size, leads by the limb-lead identities, rates by heart rates; flat, clipped, missing and
+cut-off signals; equal samples; tables that do not fit their files; damage of a store; and, of runs,
+test subjects who were learnt from. Ends with 0 if nothing but hints was found, else with 1.
 """
 
 from __future__ import annotations
@@ -9,81 +10,83 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pahcl.commands._common import write_json
-from pahcl.errors import StoreError, UsageError
+from pahcl.commands._common import datasets, nearest, write_json
+from pahcl.errors import UsageError
 
 if TYPE_CHECKING:
-    from pahcl.store import Finding
+    from pahcl.commands._doctor_examine import Examined
 
-_SHOWN = 50
-_NAMED = 5
+RECORDS = 1000
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("path", metavar="PATH", help="folder of a store")
+    parser.add_argument(
+        "path",
+        nargs="+",
+        metavar="PATH",
+        help="a store, a publisher's folder, one's own file or folder of recordings, or a run; "
+        "several are also held against each other",
+    )
+    parser.add_argument(
+        "--dataset",
+        metavar="NAME",
+        help="read folders as this data set (default: the one that they are, found by their files)",
+    )
+    parser.add_argument(
+        "--records",
+        type=int,
+        default=RECORDS,
+        metavar="N",
+        help=f"read the signals of so many records, spread over the whole (default {RECORDS}; 0 = "
+        "all); tables, checksums and files are looked at whole",
+    )
     parser.add_argument("--json", metavar="FILE", help="also write the findings there")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Examine the store: 0 if it is sound, 1 with findings.
+    """Examine what lies at the paths: 0 without findings (hints are none), 1 with some.
 
     Raises:
-        UsageError: There is nothing at the path, or no store.
+        UsageError: There is nothing at a path that can be examined, or an argument cannot be.
     """
+    _require_arguments(arguments)
     from rich.console import Console
 
-    path = Path(arguments.path)
-    require_store(path)
+    from pahcl.commands._doctor_examine import examine, examine_between, sort_out
+    from pahcl.commands._doctor_show import lines_of, verdict
+
     console = Console()
-    described, findings = examine(path)
-    facts = {"path": str(path), "findings": [asdict(finding) for finding in findings]}
-    write_json(arguments.json, facts)
-    verdict = f"{len(findings)} finding(s)" if findings else "sound, nothing was found."
-    lines = [f"{described}: {verdict}"]
-    lines += [f"{finding.kind}: {finding.where}: {finding.text}" for finding in findings[:_SHOWN]]
-    if len(findings) > _SHOWN:
-        lines.append(f"{len(findings) - _SHOWN} more; `--json FILE` holds them all")
+    runs, folders = sort_out([Path(path) for path in arguments.path], arguments.dataset)
+    examined: list[Examined] = [
+        examine(folder, arguments.dataset, arguments.records) for folder in folders
+    ]
+    examined += examine_between(examined, runs)
+    lines: list[str] = []
+    for one in examined:
+        lines.append(f"{one.described}: {verdict(one.findings)}")
+        lines += lines_of(one.findings)
     for line in lines:  # whole, however narrow the terminal: paths are there to be copied
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    return 1 if findings else 0
+    findings = [finding for one in examined for finding in one.findings]
+    facts: dict[str, Any] = {
+        "paths": list(arguments.path),
+        "examined": [one.facts() for one in examined],
+        "findings": [asdict(finding) for finding in findings],
+    }
+    write_json(arguments.json, facts)
+    return 1 if any(finding.severity != "hint" for finding in findings) else 0
 
 
-def require_store(path: Path) -> None:
-    """Refuse what is no store, complete or not, and say what to examine instead.
-
-    Raises:
-        UsageError: There is no folder, or it holds nothing that a store is made of.
-    """
-    from pahcl.evaluation.run import RunFolder
-    from pahcl.store.manifest import MANIFEST, SHARDS
-    from pahcl.store.plan import PLAN
-
-    def is_store(folder: Path) -> bool:
-        return any((folder / name).exists() for name in (MANIFEST, PLAN, SHARDS))
-
-    if not path.is_dir():
-        raise UsageError(f"There is no folder {path}; `pahcl doctor` wants the folder of a store.")
-    if is_store(path):
-        return
-    below = sorted(folder for folder in path.glob("*") if folder.is_dir())
-    hint = "Give the folder that `pahcl prepare` wrote with `--out`."
-    if stores := [str(folder) for folder in below if is_store(folder)]:
-        more = ", …" if len(stores) > _NAMED else ""
-        hint = f"It holds stores, to be examined one by one: {', '.join(stores[:_NAMED])}{more}."
-    elif any(RunFolder(folder).is_run for folder in (path, *below, *path.glob("*/*"))):
-        hint += " These are runs: `pahcl summarize` and `pahcl report` are for them."
-    raise UsageError(f"{path} is not the folder of a store. {hint}")
-
-
-def examine(path: Path) -> tuple[str, list[Finding]]:
-    """Open and verify a store; one that cannot be opened is a finding too."""
-    from pahcl.store import Finding, SignalStore, verify
-
-    try:
-        store = SignalStore(path)
-        return f"{path}: {store.manifest.dataset}, {len(store)} records", verify(store)
-    except StoreError as error:
-        return str(path), [Finding("cannot be read", str(path), str(error))]
+def _require_arguments(arguments: argparse.Namespace) -> None:
+    if arguments.records < 0:
+        raise UsageError(
+            f"`--records {arguments.records}`: give how many records to read, or 0 for all."
+        )
+    if arguments.dataset is not None and arguments.dataset not in datasets():
+        raise UsageError(
+            f"There is no data set `{arguments.dataset}`"
+            f"{nearest(arguments.dataset, datasets())}; there are: {', '.join(datasets())}."
+        )

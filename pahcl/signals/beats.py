@@ -13,15 +13,18 @@ import numpy.typing as npt
 import scipy.fft
 import scipy.ndimage
 
+from pahcl.signals.spec import Modality
+
 COMMON_RATES = (
     100.0, 125.0, 128.0, 200.0, 240.0, 250.0, 256.0, 257.0, 300.0, 360.0, 400.0, 500.0, 512.0,
     1000.0, 2000.0, 4000.0, 8000.0, 11025.0, 16000.0, 22050.0, 44100.0, 48000.0,
 )  # fmt: skip
 """Sampling rates in Hz that recorders of hearts have."""
 
-PLAUSIBLE_MEDIAN = (45.0, 125.0)
-"""Beats a minute between which the median over a corpus lies: grown-up patients about 75, infants
-up to 120. Single hearts go beyond, half of a corpus does not."""
+PLAUSIBLE_MEDIAN: dict[Modality, tuple[float, float]] = {"ecg": (45.0, 125.0), "pcg": (45.0, 175.0)}
+"""Beats a minute between which the median over a corpus lies. Single hearts go beyond, half of a
+corpus does not: grown-up patients have 65 to 75, the children whose heart sounds CirCor holds 125
+(its annotated cycles), and of two sounds a beat both may be counted."""
 
 SUGGESTED = (55.0, 110.0)
 """Beats a minute that a rate must lead to, to be suggested instead."""
@@ -46,7 +49,7 @@ class RateGuess:
         beats_per_minute: Median over records, at that rate.
         records: How many records show a clear rhythm.
         plausible: Whether a corpus has such a median.
-        likely: Common rates at which it would be plausible, the most usual heart first.
+        likely: Common rates at which it would be usual, the most usual heart first.
     """
 
     stated: float
@@ -111,12 +114,13 @@ def _first_high_maximum(same: npt.NDArray[np.float64]) -> float:
     return float(peaks[np.argmax(same[peaks] >= _REPEATS * same[peaks].max())])
 
 
-def guess_rate(rates: npt.ArrayLike, stated: float) -> RateGuess | None:
+def guess_rate(rates: npt.ArrayLike, stated: float, modality: Modality = "ecg") -> RateGuess | None:
     """Hold the heart rates of many records against the sampling rate that is stated for them.
 
     Args:
         rates: `[N]` beats a minute at the stated rate; NaN counts nothing.
         stated: Sampling rate in Hz.
+        modality: What was recorded.
 
     Returns:
         The guess; None where fewer than `FEWEST` records show a clear rhythm. Neighbouring rates
@@ -127,8 +131,9 @@ def guess_rate(rates: npt.ArrayLike, stated: float) -> RateGuess | None:
     if len(found) < FEWEST:
         return None
     median = float(np.median(found))
-    plausible = PLAUSIBLE_MEDIAN[0] <= median <= PLAUSIBLE_MEDIAN[1]
+    low, high = PLAUSIBLE_MEDIAN[modality]
+    plausible = low <= median <= high
     hearts = {rate: median * rate / stated for rate in COMMON_RATES}
     fitting = [rate for rate in COMMON_RATES if SUGGESTED[0] <= hearts[rate] <= SUGGESTED[1]]
     likely = sorted(fitting, key=lambda rate: abs(np.log(hearts[rate] / USUAL)))
-    return RateGuess(stated, median, len(found), plausible, () if plausible else tuple(likely[:3]))
+    return RateGuess(stated, median, len(found), plausible, tuple(likely[:3]))

@@ -24,8 +24,8 @@ Floats = npt.NDArray[np.float64]
 
 BROKEN, EXPLAINED = 0.15, 0.12
 """Share of the limb leads' size that contradicts the identities, above which names are doubted, and
-below which an exchange explains it. Real records leave less than 0.02, one with a spike in a single
-lead 0.07 (690 of PTB-XL, CODE-15%, CPSC2018 and Chapman-Shaoxing-Ningbo)."""
+below which an exchange explains it. Real records leave less than 0.03, one with a spike in a single
+lead 0.07 (486 of PTB-XL, CODE-15%, CPSC2018 and Chapman-Shaoxing-Ningbo)."""
 
 BETTER = 0.4
 """An exchange must bring the contradiction down to this share of what it is."""

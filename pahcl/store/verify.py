@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+import pandas as pd
 
 from pahcl.files import sha256_file
 from pahcl.store.manifest import SHARDS, TABLE
@@ -15,29 +17,34 @@ from pahcl.store.reader import SignalStore
 FOLD_COLUMNS = ("fold", "strat_fold", "split")
 """Columns that say which part of an official split a record belongs to."""
 
+Severity = Literal["error", "warning", "hint"]
+"""An error makes results wrong, a warning concerns single records, a hint may be as it should."""
+
 _NAMED = 5
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Report one thing that is wrong with a store.
+    """Report one thing that is wrong with data.
 
     Args:
         kind: Short name of the check.
         where: The file, record or subject.
         text: What is wrong and, where there is something to do, what.
+        severity: How bad it is.
     """
 
     kind: str
     where: str
     text: str
+    severity: Severity = "error"
 
 
 def verify(store: SignalStore) -> list[Finding]:
     """Check a store against its manifest, its table against its samples, and subjects for leaks.
 
     Checksums of the table, of each shard and of each record; counts; the place of each record;
-    unique ids; usable scales; equal samples of different subjects; subjects in several folds.
+    unique ids; usable scales; equal samples; subjects in several folds.
 
     Args:
         store: An open store; every byte of it is read once.
@@ -116,19 +123,30 @@ def _record(store: SignalStore, row: int) -> Iterator[Finding]:
 
 
 def _duplicates(store: SignalStore) -> Iterator[Finding]:
-    """Equal samples under two subjects leak through any split by subject."""
+    """Find equal samples: under two subjects they leak through any split by subject."""
     table = store.table
     groups = table[table["digest"].duplicated(keep=False)].groupby("digest", sort=False)
     for _, group in groups:
-        if group["subject_id"].nunique() > 1:
-            where = ", ".join(group["record_id"].astype(str).head(_NAMED))
-            subjects = ", ".join(sorted(set(group["subject_id"].astype(str)))[:_NAMED])
-            text = f"equal samples under different subjects ({subjects})"
-            yield Finding("duplicate content", where, text)
+        yield equal_samples(group)
+
+
+def equal_samples(group: pd.DataFrame) -> Finding:
+    """Report records of equal samples, given by their `record_id` and `subject_id`."""
+    where = ", ".join(group["record_id"].astype(str).head(_NAMED))
+    who = sorted(set(group["subject_id"].astype(str)))
+    if len(who) == 1:
+        text = f"equal samples of one subject ({who[0]})"
+        return Finding("duplicate content", where, text, "warning")
+    text = f"equal samples under different subjects ({', '.join(who[:_NAMED])})"
+    return Finding("duplicate content", where, text)
 
 
 def _folds(store: SignalStore) -> Iterator[Finding]:
-    table = store.table
+    return subjects_in_several_folds(store.table)
+
+
+def subjects_in_several_folds(table: pd.DataFrame) -> Iterator[Finding]:
+    """Find subjects whose records lie in several parts of a publisher's split."""
     for column in FOLD_COLUMNS:
         if column not in table.columns:
             continue

@@ -81,8 +81,12 @@ def test_one_signal_under_two_subjects_is_found(tmp_path):
 
     write(tmp_path / "store", make_index(8), copies)
     findings = verify(SignalStore(tmp_path / "store"))
+    assert {item.kind for item in findings} == {"duplicate content"}
     # r006 and r007 are of one subject: odd, and no leak
-    assert [(item.kind, item.where) for item in findings] == [("duplicate content", "r001, r003")]
+    assert [(item.where, item.severity) for item in findings] == [
+        ("r001, r003", "error"),
+        ("r006, r007", "warning"),
+    ]
 
 
 def test_a_subject_in_several_folds_is_found(tmp_path):
