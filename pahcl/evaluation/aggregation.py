@@ -27,9 +27,17 @@ RULES: Mapping[Unit, tuple[Rule, ...]] = {
     "subject": ("mean", "vote", "max", "any-site"),
 }
 PARTS = ("target", "probability", "prediction")
+EXAMINATION = "examination_id"
+"""Column of a predictions table that names what is labelled and scored in place of the subject,
+where persons were examined more than once; `subject_id` stays the person."""
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+
+
+def unit_column(table: pd.DataFrame, unit: Unit) -> str:
+    """Name the column that tells units apart: where there are examinations, they are subjects."""
+    return EXAMINATION if unit == "subject" and EXAMINATION in table else f"{unit}_id"
 
 
 def table_classes(table: pd.DataFrame, part: str = "target") -> list[str]:
@@ -80,7 +88,7 @@ def aggregate(
             f"To make one row of a {unit} the predictions table needs {', '.join(PARTS)} of every "
             f"class; it lacks {', '.join(missing[:6]) or 'all of them'}."
         )
-    codes, names = pd.factorize(table[f"{unit}_id"])
+    codes, names = pd.factorize(table[unit_column(table, unit)])
     rows = _Rows(unit, codes.astype(np.int64), [str(name) for name in names])
     one = exclusive and len(classes) > 1
     order = _order(classes, severity) if rule == "any-site" and one else []
@@ -103,7 +111,7 @@ def _lay_out(
         for k, name in enumerate(classes)
     }
     for name in table.columns:
-        if name in ("record_id", f"{rows.unit}_id"):
+        if name in ("record_id", unit_column(table, rows.unit)):
             columns[name] = np.asarray(rows.names, dtype=object)
         elif name not in columns:
             columns[name] = rows.common(table[name])

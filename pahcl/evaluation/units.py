@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from pahcl.errors import UsageError
+from pahcl.evaluation.aggregation import EXAMINATION
 from pahcl.evaluation.predictions import target_matrix
 from pahcl.task import Task
 
@@ -72,4 +74,23 @@ def scored_units(task: Task, records: Units, unit_of: Mapping[str, str] | None =
     subjects = [str(records.subject_ids[place]) for place in first]
     return Units(
         names.tolist(), subjects, targets, (sums / counts[:, None]).astype(records.estimates.dtype)
+    )
+
+
+def with_examinations(
+    units: pd.DataFrame, records: pd.DataFrame, unit_of: Mapping[str, str] | None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Name the examination in every row, where examinations are scored and not subjects.
+
+    Args:
+        units: Predictions table of the units.
+        records: That of their records.
+        unit_of: As in `scored_units`.
+    """
+    if unit_of is None:
+        return units, records
+    named = [unit_of[name] for name in records["record_id"]]
+    return (
+        units.assign(**{EXAMINATION: units["record_id"]}),
+        records.assign(**{EXAMINATION: named}),
     )

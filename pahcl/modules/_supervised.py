@@ -17,7 +17,7 @@ from pahcl.errors import SpecError, UsageError
 from pahcl.evaluation.metrics import evaluate
 from pahcl.evaluation.predictions import DEFAULT_THRESHOLD, predictions_table
 from pahcl.evaluation.thresholds import Criterion, choose_thresholds
-from pahcl.evaluation.units import Units, scored_units
+from pahcl.evaluation.units import Units, scored_units, with_examinations
 from pahcl.files import plain
 from pahcl.modules._choice import MONITOR, Choice
 from pahcl.modules._data import LabelledData, labelled_data, scored_unit_of
@@ -207,7 +207,8 @@ class Supervised(LightningModule):
         sums, weights = self.losses(outputs, target)
         estimates = self.estimates(outputs).cpu().numpy()
         records = Units(found.record_ids, found.subject_ids, found.target.numpy(), estimates)
-        units = scored_units(task, records, scored_unit_of(self.trainer))
+        unit_of = scored_unit_of(self.trainer)
+        units = scored_units(task, records, unit_of)
         trying = self.trainer.sanity_checking  # a few records say nothing about thresholds
         if split == "val" and not trying:
             criterion = self.threshold_criterion
@@ -225,11 +226,12 @@ class Supervised(LightningModule):
             chosen_by = self._choice.value(task, metrics, loss)
             self.log(MONITOR, chosen_by, logger=False, sync_dist=several)
         if not trying:
-            self.predictions = table
-            several_records = task.level == "subject"
-            self.record_predictions = (
-                predictions_table(task, *records, thresholds) if several_records else None
-            )
+            self.predictions, self.record_predictions = table, None
+            if task.level == "subject":
+                single = predictions_table(task, *records, thresholds)
+                self.predictions, self.record_predictions = with_examinations(
+                    table, single, unit_of
+                )
 
     def on_validation_start(self) -> None:
         """Give every process the running statistics of the first, which the checkpoint keeps."""

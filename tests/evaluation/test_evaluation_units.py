@@ -12,7 +12,7 @@ from pahcl.errors import UsageError
 from pahcl.evaluation.aggregation import aggregate
 from pahcl.evaluation.official_scores import official_facts, with_extras
 from pahcl.evaluation.predictions import predictions_table
-from pahcl.evaluation.units import Units, scored_units
+from pahcl.evaluation.units import Units, scored_units, with_examinations
 from pahcl.task import Task
 
 MURMUR = Task(
@@ -78,6 +78,25 @@ def test_examinations_of_one_person_are_scored_each_for_itself():
     extended = with_extras(MURMUR, table, store, "patient")
     assert extended["outcome"].tolist() == ["Normal", "Abnormal", "Normal", "Normal"]
     assert "outcome" not in with_extras(MURMUR, table, store)
+
+
+def test_an_official_score_takes_examinations_for_subjects_and_draws_persons():
+    records = units(MURMUR, [0, 2, 0, 1, 1])
+    unit_of = {"a1": "a", "a2": "a", "b1": "b-2014", "b2": "b-2015", "c1": "c"}
+    tables = (
+        predictions_table(MURMUR, *found)
+        for found in (scored_units(MURMUR, records, unit_of), records)
+    )
+    scored, single = with_examinations(*tables, unit_of)
+    facts = official_facts(MURMUR, scored, samples=20, seed=0, level=0.95)
+    assert facts is not None
+    assert (facts["n_units"], facts["n_subjects"]) == (4, 3)
+    merged = aggregate(single, "subject", "mean", exclusive=True)
+    assert merged["examination_id"].tolist() == ["a", "b-2014", "c", "b-2015"]
+    assert merged["subject_id"].tolist() == ["a", "b", "c", "b"]
+    same = with_examinations(scored, single, None)
+    assert same[0] is scored
+    assert same[1] is single
 
 
 def test_the_official_score_stands_beside_the_metrics():

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pahcl.errors import PahclError, UsageError
-from pahcl.evaluation.aggregation import table_classes
+from pahcl.evaluation.aggregation import table_classes, unit_column
 from pahcl.evaluation.official._labels import read_extras
 from pahcl.evaluation.official.base import Answers, Floats, Names, Scorer, matches
 
@@ -148,7 +148,7 @@ def read_answers(table: pd.DataFrame, scorer: Scorer, source: str) -> Read:
 
 
 def _require_units(table: pd.DataFrame, scorer: Scorer, source: str) -> None:
-    ids = table[f"{scorer.unit}_id"]
+    ids = table[unit_column(table, scorer.unit)]
     several = ids[ids.duplicated()].unique()
     if len(several):
         rules = "mean, vote or max"
