@@ -108,19 +108,23 @@ def write(
             if progress is not None and good:
                 progress(1)
     _write_tables(folder, rows, seed)
-    unreadable = kinds.count("zero_exam")
-    counts = {
-        **{kind: kinds.count(kind) for kind in UGLY},
-        "records": records,
-        "subjects": records,
-        "table_rows": len(rows),
-        "readable": len(rows) - unreadable,
-        "unreadable": unreadable,
-    }
+    counts = _counts(records, kinds)
     truth = {str(place): _truth(row) for place, row in enumerate(rows)}
     facts = {"complete": True, "counts": counts, "records": truth}
     write_mark(out, "code_test", question, facts)
     return counts
+
+
+def _counts(records: int, kinds: list[str]) -> dict[str, int]:
+    rows, unreadable = records + len(kinds), kinds.count("zero_exam")
+    return {
+        **{kind: kinds.count(kind) for kind in UGLY},
+        "records": records,
+        "subjects": records,
+        "table_rows": rows,
+        "readable": rows - unreadable,
+        "unreadable": unreadable,
+    }
 
 
 def _truth(row: _Row) -> dict[str, object]:
