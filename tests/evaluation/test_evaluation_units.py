@@ -10,6 +10,8 @@ import pytest
 
 from pahcl.errors import UsageError
 from pahcl.evaluation.aggregation import aggregate
+from pahcl.evaluation.official import find_scorer
+from pahcl.evaluation.official._labels import add_labels
 from pahcl.evaluation.official_scores import official_facts, with_extras
 from pahcl.evaluation.predictions import predictions_table
 from pahcl.evaluation.units import Units, scored_units, with_examinations
@@ -78,6 +80,16 @@ def test_examinations_of_one_person_are_scored_each_for_itself():
     extended = with_extras(MURMUR, table, store, "patient")
     assert extended["outcome"].tolist() == ["Normal", "Abnormal", "Normal", "Normal"]
     assert "outcome" not in with_extras(MURMUR, table, store)
+
+
+def test_a_publishers_labels_are_those_of_the_examination(tmp_path):
+    unit_of = {"a1": "a", "a2": "a", "b1": "b", "b2": "b2", "c1": "c"}
+    found = scored_units(MURMUR, units(MURMUR, [0, 2, 0, 1, 1]), unit_of)
+    table = predictions_table(MURMUR, *found).assign(examination_id=found.record_ids)
+    path = tmp_path / "training_data.csv"
+    path.write_text("Patient ID,Outcome\na,Normal\nb,Abnormal\nb2,Normal\nc,Normal\n")
+    added = add_labels(table, path, find_scorer("cinc2022_murmur").extras)
+    assert added["outcome"].tolist() == ["Normal", "Abnormal", "Normal", "Normal"]
 
 
 def test_an_official_score_takes_examinations_for_subjects_and_draws_persons():

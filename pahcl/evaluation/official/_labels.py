@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pahcl.errors import PahclError, UsageError
+from pahcl.evaluation.aggregation import unit_column
 from pahcl.evaluation.official.base import Extra, Floats, simple
 
 KEYS: Mapping[str, frozenset[str]] = {
@@ -43,7 +44,8 @@ def add_labels(table: pd.DataFrame, path: str | Path, extras: Sequence[Extra]) -
         raise UsageError(f"There is no file of labels at {source}; `--labels` names it.")
     labels = _read(source)
     columns = {str(name): name for name in labels.columns}
-    keys = [(key, n) for key, spelt in KEYS.items() for n in columns if simple(n) in spelt]
+    own = {"subject_id": unit_column(table, "subject")}  # a number is that of one examination
+    keys = [(own.get(k, k), n) for k, spelt in KEYS.items() for n in columns if simple(n) in spelt]
     found = {extra.name: name for extra in extras if (name := find_column(columns, extra))}
     if not keys or not found:
         wanted = f"`{extras[0].name}` ({extras[0].says})" if keys else "`record_id` or `subject_id`"
