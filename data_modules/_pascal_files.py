@@ -86,7 +86,7 @@ def _by_table(root: Path, which: str) -> list[Listed]:
             continue
         file = file_name(fname, which, there)
         named.add(file)
-        verdict = None if file in there else f"the file {file} is missing"
+        verdict = None if file in there else "its sound is missing"
         label = word if isinstance(word, str) else None
         found.append(_listed(which, file, f"set_{which}/{file}", label, verdict))
     reason = f"{table} does not list this file"

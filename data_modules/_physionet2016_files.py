@@ -142,7 +142,7 @@ def _list_set(folder: Path, root: Path, labels: Labels) -> list[Listed]:
             what = f"not named like a recording of set {letter} ({letter}0001 and on)"
             one = replace(one, verdict=f"it is {what}")
         elif name not in files[".wav"]:
-            one = replace(one, verdict=f"the file {name}.wav is missing")
+            one = replace(one, verdict="its sound (.wav) is missing")
         found.append(one)
     return found
 

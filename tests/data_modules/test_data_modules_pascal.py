@@ -181,9 +181,7 @@ def test_labels_rows_and_files_that_do_not_fit_are_named(root: Path) -> None:
     index = index_of(root)
     found = {(item.file, item.record_id): item.reason for item in index.rejected}
     assert found == {
-        ("set_a/artifact__201101010202.wav", "artifact__201101010202"): (
-            "the file artifact__201101010202.wav is missing"
-        ),
+        ("set_a/artifact__201101010202.wav", "artifact__201101010202"): "its sound is missing",
         ("set_a/photo.wav", "photo"): "it is not named like a sound of set A",
         ("the table of its set", "(row 4)"): "the record's number is missing or no whole number",
         ("set_a/normal__201102081321.wav", "normal__201102081321"): (
