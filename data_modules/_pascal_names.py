@@ -16,7 +16,7 @@ CLASSES = {
 """Classes of each set in the publisher's spelling."""
 
 ARCHIVES = tuple(
-    (f"{name}.zip", folder)
+    (f"{name}.zip", f"{folder}/{name}")
     for folder, names in (
         ("set_a", ("normal", "murmur", "extrahs", "artifact")),
         ("set_b", ("normal", "murmur", "extrasystole")),
@@ -26,7 +26,8 @@ ARCHIVES = tuple(
         f"{folder[-1].upper()}unlabelledtest",
     )
 )
-"""The publisher's archives, and the folder into which each is unpacked."""
+"""The publisher's archives, and the folder into which each is unpacked: one that says what its
+sounds are, should the archive have none of its own."""
 
 FOLDERS: dict[str, tuple[str, str]] = {
     "Atraining_normal": ("a", "normal__"),

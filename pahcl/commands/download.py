@@ -259,7 +259,7 @@ def _report(console: Console, wish: _Wish, listing: Listing, outcome: Outcome) -
         console,
         f"{wish.module.name}: {counts['fetched']:,} file(s) fetched ({_units(outcome.bytes)}), "
         f"{counts['replaced']:,} that were not the publisher's replaced, {counts['there']:,} were "
-        f"there, {len(outcome.failures):,} failed; each checked against {listing.checked_by}.",
+        f"there, {len(outcome.failures):,} failed; checked against {listing.checked_by}.",
     )
     for failure in outcome.failures[:_SHOWN]:
         _say(console, f"failed: {failure.reason}")

@@ -178,7 +178,7 @@ class Site(Source):
         return FixedListing(
             tuple(self._files(origin)),
             origin,
-            "nothing: the publisher gives no checksums; download.json records what came",
+            "nothing, for the publisher gives no checksums: download.json records what came",
         )
 
     def _files(self, origin: str) -> Iterator[RemoteFile]:

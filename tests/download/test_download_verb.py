@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -17,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 from publisher import (
     Handler,
+    Local,
     Publisher,
     breaks_off,
     record,
@@ -33,7 +32,7 @@ from publisher import (
 from data_modules.ptbxl import PTBXLDataModule
 from pahcl.cli import main
 from pahcl.commands import download as verb
-from pahcl.download import Client, Patience, Site, workplace
+from pahcl.download import Site, workplace
 from pahcl.errors import DownloadError
 
 PTBXL = "physionet.org/files/ptb-xl/1.0.3/"
@@ -46,27 +45,6 @@ FILES = {
     "records100/2_lr.dat": bytes(range(255, -1, -1)) * 300,
     "records100/2_lr.hea": b"2_lr 12 100 1000",
 }
-
-
-class Local(Client):
-    """Speaks to the publisher on this machine instead of the real ones, and does not wait."""
-
-    def __init__(self, port: int) -> None:
-        super().__init__(Patience(tries=4), (5.0, 5.0), lambda _: None)
-        self.port = port
-
-    @contextlib.contextmanager
-    def open(
-        self,
-        url: str,
-        headers: Mapping[str, str] | None = None,
-        *,
-        method: str = "GET",
-        same_site: bool = False,
-    ) -> Iterator[requests.Response]:
-        there = url.replace("https://", f"http://127.0.0.1:{self.port}/")
-        with super().open(there, headers, method=method, same_site=same_site) as response:
-            yield response
 
 
 @pytest.fixture
