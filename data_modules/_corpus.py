@@ -19,7 +19,7 @@ from pahcl.signals import STANDARD_12
 from pahcl.signals.recording import Recording
 from pahcl.signals.spec import Modality
 from pahcl.store import Index, Manifest, write_store
-from pahcl.store.writer import SHARD_RECORDS
+from pahcl.store.writer import SHARD_RECORDS, Engine
 from pahcl.task import Task
 
 
@@ -111,10 +111,11 @@ class Corpus(LightningDataModule):
         root: str | Path,
         out: str | Path,
         fs: float | None = None,
-        workers: int = 1,
+        workers: int | None = 1,
         shard: tuple[int, int] | None = None,
         progress: bool = True,
         shard_records: int = SHARD_RECORDS,
+        engine: Engine = "local",
         **options: Any,
     ) -> Manifest | None:
         """Pack the publisher's records into a store.
@@ -123,10 +124,11 @@ class Corpus(LightningDataModule):
             root: The publisher's folder.
             out: The store's folder.
             fs: Rate of the store in Hz; None takes the publisher's original.
-            workers: Processes that read and pack.
+            workers: Processes that read and pack; None takes all that the engine has.
             shard: (i, n) packs the i-th of n parts alone; `pahcl.store.merge` finishes the store.
             progress: Show a progress bar.
             shard_records: Records in one file of the store.
+            engine: Pack on this machine, or on a Ray cluster.
             options: What the data set's `index` takes besides.
 
         Returns:
@@ -157,4 +159,5 @@ class Corpus(LightningDataModule):
             shard_records=shard_records,
             config=held.config,
             root=folder,
+            engine=engine,
         )

@@ -2,7 +2,7 @@
 
 A call that was stopped, by whatever, goes on where it was when the same command is given again.
 Shares of a large corpus are written by n processes or machines with `--shard 0/n` … `--shard
-n-1/n`, and finished by `--merge`.
+n-1/n`, and finished by `--merge`; or all at once on a Ray cluster with `--engine ray`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", help="the store's folder")
     parser.add_argument("--fs", type=float, metavar="HZ", help="rate (default: the publisher's)")
     parser.add_argument(
-        "--workers", type=int, default=_processors(), metavar="N", help="processes (default: all)"
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes (default: as many as this machine, or the Ray cluster, has processors)",
+    )
+    parser.add_argument(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="pack on this machine (default), or on a Ray cluster (extra `cluster`): the one that "
+        "RAY_ADDRESS names or that runs here, else one that is started here",
     )
     parser.add_argument(
         "--shard", metavar="i/n", help="write one of n shares alone, i from 0 to n - 1"
@@ -133,6 +143,8 @@ def _prepare(
     options = given_options(arguments.dataset, arguments)
     if arguments.shard_records is not None:
         options["shard_records"] = arguments.shard_records
+    if arguments.engine != "local":
+        options["engine"] = arguments.engine
     return module.prepare(
         root=root,
         out=arguments.out,
@@ -142,13 +154,6 @@ def _prepare(
         progress=True,
         **options,
     )
-
-
-def _processors() -> int:
-    """Count the processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _show(console: Console, manifest: Manifest, facts: dict[str, Any]) -> None:

@@ -18,7 +18,16 @@ from pahcl.store.patience import Reader
 from pahcl.store.shards import ShardJob, write_shard
 
 
-def write_all(jobs: Iterable[ShardJob], count: int, workers: int, read: Reader) -> Iterator[int]:
+def processors() -> int:
+    """Count the processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def write_all(
+    jobs: Iterable[ShardJob], count: int, workers: int | None, read: Reader
+) -> Iterator[int]:
     """Write shards, and yield each one's number when it is done.
 
     At most two shards a worker are handed out at once, so that memory does not grow with the
@@ -27,7 +36,7 @@ def write_all(jobs: Iterable[ShardJob], count: int, workers: int, read: Reader) 
     Args:
         jobs: The shards to write.
         count: How many there are.
-        workers: Processes at most.
+        workers: Processes at most; None takes one for each processor.
         read: The reader of all jobs, whose module the workers import once.
 
     Raises:
@@ -35,7 +44,7 @@ def write_all(jobs: Iterable[ShardJob], count: int, workers: int, read: Reader) 
         DataError: The machine cannot read the publisher's files.
         OSError: The store cannot be written.
     """
-    workers = min(workers, count)
+    workers = min(workers or processors(), count)
     if workers <= 1:
         yield from map(write_shard, jobs)
         return

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import pyarrow as pa
@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from pahcl.errors import DataError, StoreError, UsageError
 from pahcl.files import canonical_json, sha256_text
 from pahcl.signals import Filter, Modality, SignalSpec
+from pahcl.store.cluster import require_ray, write_all_on_ray
 from pahcl.store.finish import clean_up, complete_manifest, finish
 from pahcl.store.manifest import (
     MANIFEST,
@@ -44,6 +45,9 @@ from pahcl.store.shards import OWN_COLUMNS, ShardJob, read_marker
 
 SHARD_RECORDS = 512
 """Records of one shard: 60 MB for 12 leads, 10 s, 500 Hz; seconds of a worker's time."""
+
+Engine = Literal["local", "ray"]
+"""Who writes the shards: processes of this machine, or a Ray cluster."""
 
 SHOWN = 3
 """Rejections that an error names."""
@@ -84,12 +88,13 @@ def write_store(
     leads: tuple[str, ...],
     unit: str,
     filter: Filter = _NO_FILTER,
-    workers: int = 1,
+    workers: int | None = 1,
     shard_records: int = SHARD_RECORDS,
     shard: tuple[int, int] | None = None,
     progress: bool = True,
     config: Mapping[str, Any] | None = None,
     root: Path | None = None,
+    engine: Engine = "local",
 ) -> Manifest | None:
     """Write one corpus at one rate, or go on where an earlier call was stopped.
 
@@ -110,12 +115,14 @@ def write_store(
         leads: Names of the leads that every record is brought to.
         unit: Physical unit that every record is brought to.
         filter: Zero-phase filter, applied once.
-        workers: Processes; 1 writes in this one.
+        workers: Processes; 1 writes in this one, None takes all that the engine has.
         shard_records: Rows of the index in one shard.
         shard: `(i, n)`, i in 0 … n - 1: write only every n-th shard from the i-th; then `merge`.
         progress: Whether to show a progress bar where the error stream is a terminal.
         config: Further options that change what is stored (plain types, no paths).
         root: The folder that the reader reads from: where it vanishes, no record is blamed.
+        engine: `ray` writes the shards on a Ray cluster whose nodes share `root` and `out`; the
+            bytes are the same.
 
     Returns:
         The manifest; None after a share of the work, unless the store is complete.
@@ -131,7 +138,7 @@ def write_store(
         dataset, dataset_version, spec, shard_records, plain_config(config), digest_index(index)
     )
     work = Work(recipe, index, read, spec, root=root)
-    return write(Path(out), work, workers, shard, progress)
+    return write(Path(out), work, workers, shard, progress, engine)
 
 
 def merge(out: str | Path) -> Manifest:
@@ -157,14 +164,21 @@ def merge(out: str | Path) -> Manifest:
 
 
 def write(
-    out: Path, work: Work, workers: int, shard: tuple[int, int] | None, progress: bool
+    out: Path,
+    work: Work,
+    workers: int | None,
+    shard: tuple[int, int] | None,
+    progress: bool,
+    engine: Engine = "local",
 ) -> Manifest | None:
     """Write a store as `write_store` tells, from files or from another store."""
     _require_options(work.recipe.shard_records, workers, shard)
+    if engine == "ray":
+        require_ray()
     require_store_folder(out)
     with _writing_to(out):
         try:
-            return _write(out, work, workers, shard, progress)
+            return _write(out, work, workers, shard, progress, engine)
         except (FileNotFoundError, StoreError):
             # Perhaps another process, asked the same, has finished the store and cleaned up.
             manifest = complete_manifest(out, work.recipe)
@@ -175,7 +189,12 @@ def write(
 
 
 def _write(
-    out: Path, work: Work, workers: int, shard: tuple[int, int] | None, progress: bool
+    out: Path,
+    work: Work,
+    workers: int | None,
+    shard: tuple[int, int] | None,
+    progress: bool,
+    engine: Engine,
 ) -> Manifest | None:
     manifest = complete_manifest(out, work.recipe)
     if manifest is not None:
@@ -205,7 +224,11 @@ def _write(
         for number in left
     )
     with _Bar(progress, work.recipe.dataset, rows, left) as bar:
-        for number in write_all(jobs, len(left), workers, work.read):
+        if engine == "ray":
+            written = write_all_on_ray(jobs, len(left), workers, out, work.root)
+        else:
+            written = write_all(jobs, len(left), workers, work.read)
+        for number in written:
             bar.advance(rows[number])
     return finish(out, plan) if shard is None else None
 
@@ -282,9 +305,11 @@ def _require_question(index: Index, dataset: str, fs: float, leads: tuple[str, .
         raise UsageError(f"`leads` must name each lead of the store once, got {leads}.")
 
 
-def _require_options(shard_records: int, workers: int, shard: tuple[int, int] | None) -> None:
+def _require_options(
+    shard_records: int, workers: int | None, shard: tuple[int, int] | None
+) -> None:
     for name, value in (("workers", workers), ("shard_records", shard_records)):
-        if value < 1:
+        if value is not None and value < 1:
             raise UsageError(f"`{name}` must be at least 1, got {value}.")
     if shard is not None and not 0 <= shard[0] < shard[1]:
         raise UsageError(
