@@ -12,7 +12,7 @@ import pandas as pd
 
 from data_modules._corpus import Contents
 from data_modules._own.find import find_out, read_row
-from data_modules._own.known import contents_of, known_of, require_same_table, store_of
+from data_modules._own.known import contents_of, known_of, placed, require_same_table, store_of
 from data_modules._own.options import Options
 from data_modules._splits import record_strata
 from data_modules.base import SignalDataModule
@@ -85,6 +85,7 @@ class FolderDataModule(SignalDataModule):
             labels=labels, kind=kind, classes=classes, split=split, modality=modality,
             recorded_fs=recorded_fs, unit=unit, channels=channels,
         )  # fmt: skip
+        options = placed(options, root)
         packed = store_of(root, store, self.name)
         # Every folder is a data set of its own: what others say as classes, this one says here.
         vars(self).update(known_of(type(self), root, packed, options))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, cast
 
@@ -93,8 +93,8 @@ def find_out(root: Path, options: Options) -> Own:
     labels = _labels(found, options)
     table = _index_table(found, labels, signals)
     notes = {**files.notes, **found.notes, **labels.notes}
-    config = {
-        **options.given(),
+    config: dict[str, Any] = {
+        **dict.fromkeys(field.name for field in fields(Options)),  # None: was not asked for
         **plain(found.columns),
         **signals.config,
         "rate": signals.rate,
@@ -107,6 +107,8 @@ def find_out(root: Path, options: Options) -> Own:
         config["kind"] = next(iter(labels.tasks.values())).kind
     if name is not None:
         config |= {"table": name, "table_sha256": digest_of(root, name)}
+    # What was said stays as it was said, so that saying it again finds this store.
+    config |= {key: value for key, value in options.given().items() if key != "table"}
     sentences = (*found.said, *signals.said, *labels.said)
     config["found"] = list(sentences)
     rejected = [*files.rejected, *found.rejected]

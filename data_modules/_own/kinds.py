@@ -33,7 +33,9 @@ ARRAYS = HDF5 | {".npy"}
 
 def suffix_of(file: str) -> str:
     """Give the suffix of a path in small letters."""
-    return Path(file).suffix.lower()
+    name = file.rpartition("/")[2]
+    stem, dot, suffix = name.rpartition(".")
+    return f".{suffix.lower()}" if stem and dot else ""
 
 
 def read_file(path: Path, key: str | None, row: int | None) -> Raw:

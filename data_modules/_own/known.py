@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from data_modules._corpus import Contents
 from data_modules._own.find import find_out
 from data_modules._own.labels import unlabelled_task
 from data_modules._own.options import Options
-from data_modules._own.table import digest_of, files_of
+from data_modules._own.table import digest_of, files_of, find_table
 from data_modules._roots import reading, require_root
 from data_modules._stores import is_complete
 from pahcl.errors import PahclError, StoreError
@@ -27,6 +28,17 @@ def store_of(root: str | None, store: str | None, name: str) -> Path:
     """Name the store: the given one, or one called like the folder."""
     stores = Path(os.environ.get("PAHCL_STORES", "stores"))
     return Path(store or stores / (Path(root).resolve().name if root else name))
+
+
+def placed(options: Options, root: str | None) -> Options:
+    """Name the table from the folder, from wherever it was named.
+
+    Raises:
+        UsageError: It is not below the folder.
+    """
+    if root is None or options.table is None or not Path(root).is_dir():
+        return options
+    return replace(options, table=find_table(Path(root), options) or options.table)
 
 
 def contents_of(root: Path, fs: float | None, options: Options) -> Contents:

@@ -71,9 +71,11 @@ def list_files(root: Path) -> Files:
 def _walk(root: Path) -> Iterable[str]:
     for folder, inside, names in os.walk(root, onerror=_refuse):
         inside[:] = [name for name in inside if not name.startswith(".") and name not in _HIDDEN]
+        below = Path(folder).relative_to(root).as_posix()
+        start = "" if below == "." else f"{below}/"
         for name in names:
             if not name.startswith("."):
-                yield (Path(folder) / name).relative_to(root).as_posix()
+                yield f"{start}{name}"
 
 
 def _refuse(error: OSError) -> None:
@@ -114,7 +116,8 @@ def _orphans(root: Path, loose: list[str], records: list[str]) -> list[Rejection
 
 def record_name(file: str, row: int | None = None) -> str:
     """Name a record: its path without the suffix, and its row."""
-    name = PurePosixPath(file).with_suffix("").as_posix()
+    folder, slash, name = file.rpartition("/")
+    name = f"{folder}{slash}{name.rpartition('.')[0] or name}"
     return name if row is None else f"{name}#{row}"
 
 
@@ -130,10 +133,10 @@ class Resolver:
         self.by_stem: dict[str, list[str]] = defaultdict(list)
         self.by_name: dict[str, list[str]] = defaultdict(list)
         for file in self.files:
-            pure = PurePosixPath(file)
-            self.by_stem[record_name(file)].append(file)
-            self.by_name[pure.name].append(file)
-            self.by_name[pure.stem].append(file)
+            stem = record_name(file)
+            self.by_stem[stem].append(file)
+            self.by_name[file.rpartition("/")[2]].append(file)
+            self.by_name[stem.rpartition("/")[2]].append(file)
 
     def find(self, text: str) -> tuple[str | None, int | None, str | None]:
         """Find a file by its path, its path without the suffix, or its name if that is unique.
@@ -148,12 +151,12 @@ class Resolver:
         number = int(row[1]) if row else None
         path = (text[: row.start()] if row else text).strip().replace("\\", "/")
         path = path.removeprefix("./")
-        pure = PurePosixPath(path)
-        if pure.is_absolute() or ".." in pure.parts or re.match(r"[A-Za-z]:", path):
-            return None, number, "the path leads out of the folder: name files below it"
         if path in self.files:
             return path, number, None
-        for found in (self.by_stem.get(path, []), self.by_name.get(pure.name, [])):
+        if path.startswith("/") or ".." in path.split("/") or re.match(r"[A-Za-z]:", path):
+            return None, number, "the path leads out of the folder: name files below it"
+        last = path.rpartition("/")[2]
+        for found in (self.by_stem.get(path, []), self.by_name.get(last, [])):
             if len(found) == 1:
                 return found[0], number, None
             # Tables are moved with their folders, or written before: the end of a path tells too.

@@ -191,6 +191,9 @@ def _find_path(found: Rows, resolver: Resolver, files: Files) -> None:
 
 
 def _row_column(found: Rows) -> str | None:
+    """Find row numbers, where several rows of the table name one file; else they only count."""
+    if "path" in found.columns and not found.frame[found.columns["path"]].duplicated().any():
+        return None
     guess = tables.named_like(found.frame, tables.ROWS, found.columns.values())
     whole = guess is not None and found.frame[guess].dropna().str.fullmatch(r"\d{1,12}").all()
     return guess if whole else None

@@ -480,6 +480,8 @@ def test_the_store_alone_is_enough_and_other_questions_are_refused(
     assert module.task.name == "murmur"
     with pytest.raises(StoreError, match="packed with"):
         FolderDataModule(store=store, kind="multiclass").setup()
+    with pytest.raises(StoreError, match="packed with"):
+        FolderDataModule(store=store, classes=["absent"]).setup()
 
 
 def test_a_table_that_has_changed_is_noticed(tmp_path: Path) -> None:
@@ -489,6 +491,22 @@ def test_a_table_that_has_changed_is_noticed(tmp_path: Path) -> None:
     (root / "t.csv").write_text((root / "t.csv").read_text().replace("r0.wav,p0,1", "r0.wav,p0,0"))
     with pytest.raises(StoreError, match=r"another .*t\.csv"):
         FolderDataModule(root=str(root), store=str(tmp_path / "s"))
+
+
+@pytest.mark.parametrize("name", ["t.csv", "own/t.csv", "{root}/t.csv"])
+def test_saying_the_same_again_finds_the_same_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    root = sounds_with(tmp_path, ["x", "y", "x", "y", "x", "y"], row=[3, 4, 5, 6, 7, 8])
+    said = {"table": name.format(root=root), "path": "File", "labels": ["Label"]}
+    for _ in range(2):
+        module = FolderDataModule(root=str(root), store="s", **said)
+        module.prepare_data()
+        module.setup()
+    assert module.store.manifest.counts["kept"] == 6
+    text = json.dumps([module.data_receipt(), module.store.manifest.config])
+    assert str(tmp_path) not in text
 
 
 def test_the_store_is_called_like_the_folder(

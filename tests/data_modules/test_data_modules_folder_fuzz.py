@@ -109,7 +109,26 @@ def test_headers_of_npy_that_promise_anything(
 
 
 CELLS = st.one_of(
-    st.sampled_from(["a.wav", "b.wav", "../a.wav", "", "nan", "1", "0", "1e400", "train", "P1"]),
+    st.sampled_from(
+        [
+            "a.wav",
+            "b.wav",
+            "../a.wav",
+            ".",
+            "/",
+            "..",
+            "a.wav::9",
+            "/.",
+            "::1",
+            "",
+            "nan",
+            "1",
+            "0",
+            "1e400",
+            "train",
+            "P1",
+        ]
+    ),
     st.text(max_size=8),
     st.integers().map(str),
     st.floats().map(str),
