@@ -23,6 +23,9 @@ ABNORMALITIES = ("1dAVb", "RBBB", "LBBB", "SB", "ST", "AF")
 NEEDED = ("exam_id", "age", "is_male", "patient_id", *ABNORMALITIES)
 KEPT = ("nn_predicted_age", "timey")
 FLAGS = ("death", "normal_ecg")
+FILE_UNIT = "0.5 mV"
+"""Unit of the tracings: the authors' program doubled the millivolts of their recordings
+(github.com/antonior92/ecg-preprocessing, README: `generate_h5.py --scale 2`)."""
 
 
 class CODE15DataModule(SignalDataModule):
@@ -115,4 +118,4 @@ class CODE15DataModule(SignalDataModule):
         if not row["_keep_padding"]:
             signal = signal[:, active[0] : active[-1] + 1]
         ids = row["record_id"], row["subject_id"]
-        return Recording(signal, 400.0, STANDARD_12, cls.unit, *ids, source_sha256=digest)
+        return Recording(signal, 400.0, STANDARD_12, FILE_UNIT, *ids, source_sha256=digest)

@@ -21,7 +21,7 @@ from pahcl.signals.lead_check import (
     guess_chest_order,
 )
 from pahcl.signals.leads import CHEST_LEADS, canonical_lead, lead_modality
-from pahcl.signals.quality import flagged_leads
+from pahcl.signals.quality import IMPLAUSIBLE_MILLIVOLT, flagged_leads
 from pahcl.signals.recording import Recording
 from pahcl.signals.repair import repair
 from pahcl.signals.spec import Modality
@@ -277,7 +277,9 @@ def quality_of(recording: Recording, judge_size: bool) -> Iterator[Finding]:
         yield Finding("clipped", record, f"at a rail: {names['clipped']}", "hint")
     if len(flagged["implausible"]) and judge_size:
         worst = signal.flat[np.nanargmax(np.abs(np.nan_to_num(signal, posinf=0, neginf=0)))]
-        text = f"beyond 10 mV in {names['implausible']} (up to {worst:.3g} {recording.unit})"
+        worst = worst * unit_factor(recording.unit, "mV")
+        limit = f"{IMPLAUSIBLE_MILLIVOLT:g} mV"
+        text = f"beyond {limit} in {names['implausible']} (up to {worst:.3g} mV)"
         yield Finding("artefact", record, text, "warning")
     yield from _sound_of(recording)
 

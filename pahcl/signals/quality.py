@@ -23,9 +23,9 @@ CLIPPED_DISTANCE = 0.25
 """Only an extreme this share of the range away from the median is a rail: the quiet baseline of a
 coarsely quantised lead without negative waves is not."""
 
-IMPLAUSIBLE_MILLIVOLT = 10.0
-"""Twice the 5 mV that IEC 60601-2-25 asks an electrocardiograph to record; what exceeds it, offset
-removed, is an artefact, a pacing spike or a wrong unit."""
+IMPLAUSIBLE_MILLIVOLT = 8.0
+"""Well beyond the 5 mV that IEC 60601-2-25 asks an electrocardiograph to record; what exceeds it,
+offset removed, is an artefact, a pacing spike or a wrong unit."""
 
 
 def _longest_run(true: npt.NDArray[np.bool_]) -> int:

@@ -96,8 +96,8 @@ ABNORMALITIES: Mapping[str, str] = {
 
 SAMPLES = 4096
 VALUE_OF_MV = 2.3
-"""What 1 mV is in the file. Read as mV, ten exams of the publisher are 2.3 times as large as PTB-XL
-(`docs/simulation.md`); read as 1e-4 V, a quarter as large. The values written are of their size."""
+"""What 1 mV of the simulation is in the file: 2 by the publisher's scale, and 1.15 because ten of
+his exams are by that much larger than PTB-XL (`docs/simulation.md`)."""
 
 UGLY: Mapping[str, int] = {
     "nan_age": 3,

@@ -107,7 +107,7 @@ def test_padding_is_left_out_unless_it_is_asked_for(root: Path) -> None:
     kept = CODE15DataModule.read(root, {**row, "_keep_padding": True})
     assert kept.signal.shape == (12, SAMPLES)
     assert recording.leads[3] == "aVR"
-    assert recording.unit == "mV"
+    assert recording.unit == "0.5 mV"
 
 
 def test_an_exam_of_zeros_is_rejected(root: Path) -> None:
