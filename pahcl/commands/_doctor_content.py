@@ -34,20 +34,20 @@ def fingerprints(place: Place, step: Callable[[], object]) -> dict[str, list[int
     Returns:
         SHA-256 of a file -> the rows (two and more) that have it.
     """
-    first: dict[bytes, list[tuple[int, Path]]] = defaultdict(list)
-    files = place.table["file"].astype(str)
-    shared = files.duplicated(keep=False).to_numpy()
+    files = place.table["file"].astype(str).to_numpy()
+    shared = place.table["file"].duplicated(keep=False).to_numpy()
     beside: dict[Path, dict[str, list[str]]] = {}
+    marks = np.zeros(len(files), dtype=np.uint64)  # 0: nothing to compare
     for row, file in enumerate(files):
         step()
         path = None if shared[row] else _samples_file(place.path / file, beside)
-        if path is not None and (mark := _blocks(path)) is not None:
-            first[mark].append((row, path))
+        marks[row] = 0 if path is None else _blocks(path)
+    _, which, counts = np.unique(marks, return_inverse=True, return_counts=True)
     whole: dict[str, list[int]] = defaultdict(list)
-    for group in first.values():
-        if len(group) > 1:
-            for row, path in group:
-                whole[sha256_file(path)].append(row)
+    for row in np.flatnonzero((counts[which] > 1) & (marks != 0)).tolist():
+        path = _samples_file(place.path / files[row], beside)
+        if path is not None:
+            whole[sha256_file(path)].append(row)
     return {digest: rows for digest, rows in whole.items() if len(rows) > 1}
 
 
@@ -71,18 +71,18 @@ def _listing(folder: Path) -> dict[str, list[str]]:
     return found
 
 
-def _blocks(path: Path) -> bytes | None:
-    """Digest the size of a file and three of its blocks; None for one that cannot be read."""
+def _blocks(path: Path) -> int:
+    """Digest the size of a file and three of its blocks; 0 for one that is empty or unreadable."""
     try:
         with path.open("rb") as stream:
             size = os.fstat(stream.fileno()).st_size
             mark = hashlib.sha256(str(size).encode())
-            for place in {0, max(0, size // 2), max(0, size - _BLOCK)}:
+            for place in sorted({0, max(0, size // 2), max(0, size - _BLOCK)}):
                 stream.seek(place)
                 mark.update(stream.read(_BLOCK))
     except OSError:
-        return None
-    return mark.digest() if size else None
+        return 0
+    return int.from_bytes(mark.digest()[:8], "little") if size else 0
 
 
 def repeated(

@@ -16,7 +16,7 @@ from pahcl.commands._doctor_headers import examine_headers
 from pahcl.commands._doctor_places import Place, is_store, open_folder, open_store
 from pahcl.commands._doctor_records import Survey
 from pahcl.commands._doctor_sounds import States
-from pahcl.commands._doctor_tables import examine_table
+from pahcl.commands._doctor_tables import examine_table, stem_of
 from pahcl.errors import PahclError, RecordError, UsageError
 from pahcl.evaluation.run import RunFolder, find_runs
 from pahcl.signals.recording import Recording
@@ -112,7 +112,7 @@ def examine(path: Path, dataset: str | None, records: int) -> Examined:
     survey, rows = _read_records(place, records, findings)
     if place.store is None:
         findings += _equal_files(place, survey)
-        findings += _headers(path, records)
+        findings += _headers(place, rows)
     count = len(place.table)
     read = "" if len(rows) == count else f", {len(rows)} of them read"
     described = f"{path}: {place.dataset} ({place.kind}), {count} records{read}"
@@ -171,11 +171,12 @@ def _equal_files(place: Place, survey: Survey) -> Iterator[Finding]:
     yield from content.repeated(place, survey.digests, files)
 
 
-def _headers(path: Path, records: int) -> Iterator[Finding]:
-    """Look at the headers of the records, or of as many as are read."""
-    headers = sorted(path.rglob("*.hea")) if path.is_dir() else []
-    step = max(1, len(headers) // (records or len(headers) or 1))
-    yield from examine_headers(path, headers[::step])
+def _headers(place: Place, rows: list[int]) -> Iterator[Finding]:
+    """Look at the WFDB headers of the records that were read, and of as many that are no use."""
+    files = [str(file) for file in place.table["file"].iloc[rows]]
+    files += [one.file for one in place.rejected[: max(len(rows), _MANY)]]
+    headers = dict.fromkeys(place.path / f"{stem_of(file)}.hea" for file in files)
+    yield from examine_headers(place.path, (path for path in headers if path.is_file()))
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from pahcl.commands._doctor_places import OWN
 from pahcl.errors import PahclError, StoreError
 from pahcl.evaluation.run import RunFolder, lookup
 from pahcl.store import Finding, SignalStore
@@ -46,6 +47,15 @@ class RunSplits:
     def members(self, splits: Iterable[str], column: str) -> set[str]:
         """List the values of a column in some of the splits."""
         return set(self.table.loc[self.table["split"].isin(list(splits)), column])
+
+    @cached_property
+    def corpus(self) -> str:
+        """Name what its subjects are known in: the data set; of one's own files, their folder."""
+        if self.dataset != OWN:
+            return self.dataset
+        config = self.run.load_config()
+        said = (lookup(config, f"data.init_args.{key}") for key in ("root", "store"))
+        return next((f"{OWN} {Path(str(place)).resolve()}" for place in said if place), OWN)
 
     @cached_property
     def contents(self) -> pd.DataFrame | None:
@@ -85,9 +95,9 @@ def open_run(run: RunFolder) -> RunSplits | Finding:
 
 
 def _dataset_of(run: RunFolder) -> str:
-    """Name the data set of a run without a receipt by the class in its config."""
-    named = lookup(run.load_config(), "data.class_path")
-    return str(named or "").rsplit(".", 1)[-1].removesuffix("DataModule").lower()
+    """Name the data set of a run without a receipt by the module of the class in its config."""
+    named = str(lookup(run.load_config(), "data.class_path") or "")
+    return named.rpartition(".")[0].rpartition(".")[2] or named
 
 
 def within(run: RunSplits) -> Iterator[Finding]:
@@ -114,7 +124,7 @@ def within(run: RunSplits) -> Iterator[Finding]:
 def between(runs: list[RunSplits]) -> Iterator[Finding]:
     """Hold what each run was trained and validated on against what each other one tests."""
     for one, other in itertools.permutations(runs, 2):
-        if one.dataset == other.dataset:
+        if one.corpus == other.corpus:
             yield from _shared_subjects(one, other)
         yield from _shared_contents(one, other)
 

@@ -63,30 +63,26 @@ def _ids(table: pd.DataFrame) -> Iterator[Finding]:
 
 def _files(place: Place) -> Iterator[Finding]:
     """Hold the files that the table names against those that lie beside them."""
-    listed: dict[Path, set[str]] = defaultdict(set)
-    records: dict[Path, str] = {}
+    listed: dict[str, dict[str, str]] = defaultdict(dict)
     named = zip(place.table["file"].astype(str), place.table["record_id"].astype(str), strict=True)
     for file, record in named:
-        path = place.path / file
-        listed[path.parent].add(path.name)
-        records[path] = record
-    known = {(place.path / one.file).with_suffix("") for one in place.rejected}
+        folder, _, name = file.rpartition("/")
+        listed[folder][name] = record
+    known = {stem_of(one.file) for one in place.rejected}
     for folder in sorted(listed):
-        names = _names_in(folder)
-        there = names | {_stem(name) for name in names}
-        for name in sorted(listed[folder] - there):
-            text = f"the table names {(folder / name).relative_to(place.path)}, which is not there"
-            yield Finding("row without file", records[folder / name], text, "warning")
-        stated = {_stem(name) for name in listed[folder]}
+        names = _names_in(place.path / folder)
+        there = names | {stem_of(name) for name in names}
+        within = f"{folder}/" if folder else ""
+        for name in sorted(listed[folder].keys() - there):
+            text = f"the table names {within}{name}, which is not there"
+            yield Finding("row without file", listed[folder][name], text, "warning")
+        if place.module is None:
+            continue  # of one's own files all are records, or noted
+        stated = {stem_of(name) for name in listed[folder]}
         for name in sorted(names):
-            path = folder / name
-            if place.module is None:
-                break  # of one's own files all are records, or noted
-            if path.suffix.lower() in SIGNALS and not (
-                _stem(name) in stated or path.with_suffix("") in known
-            ):
-                where = str(path.relative_to(place.path))
-                yield Finding("file without row", where, "no row names it", "warning")
+            signal = Path(name).suffix.lower() in SIGNALS
+            if signal and stem_of(name) not in stated and f"{within}{stem_of(name)}" not in known:
+                yield Finding("file without row", f"{within}{name}", "no row names it", "warning")
 
 
 def _named_files(root: Path) -> Iterator[Finding]:
@@ -118,9 +114,10 @@ def _names_in(folder: Path) -> set[str]:
         return set()
 
 
-def _stem(name: str) -> str:
-    path = Path(name)
-    return path.stem if path.suffix.lower() in SIGNALS | {".hea"} else name
+def stem_of(name: str) -> str:
+    """Give a file's name without the suffix of a signal or of a WFDB header."""
+    suffix = Path(name).suffix
+    return name.removesuffix(suffix) if suffix.lower() in SIGNALS | {".hea"} else name
 
 
 def _ages(place: Place) -> Iterator[Finding]:

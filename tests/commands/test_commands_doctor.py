@@ -416,6 +416,16 @@ def test_test_subjects_of_one_run_that_another_learnt_from(tmp_path, doctor, cap
     assert doctor(tmp_path / "runs")[0] == 1  # all that lie below
 
 
+def test_subjects_of_two_folders_of_ones_own_are_not_the_same(tmp_path, doctor) -> None:
+    first = write_run(tmp_path / "runs" / "a", {"1-1": "train", "2-1": "test"}, "folder")
+    second = write_run(tmp_path / "runs" / "b", {"1-1": "test", "3-1": "train"}, "folder")
+    for run, root in ((first, "one"), (second, "other")):
+        (run / "config.yaml").write_text(f"data: {{init_args: {{root: {root}}}}}\n")
+    assert not worse(doctor(first, second)[1])
+    (second / "config.yaml").write_text("data: {init_args: {root: one}}\n")
+    assert worse(doctor(first, second)[1])
+
+
 def test_equal_samples_learnt_from_in_one_run_and_tested_in_another(
     signals, tmp_path, doctor
 ) -> None:
