@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 os.environ["WANDB_MODE"] = "offline"
@@ -36,8 +37,17 @@ def samples() -> Path:
 
 @pytest.fixture(scope="session")
 def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write simulated corpora into one folder laid out like PAHCL_DATA."""
-    folder = tmp_path_factory.mktemp("corpora")
+    """Write simulated corpora into one folder laid out like PAHCL_DATA, once for all processes."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "corpora"
+    folder.mkdir(exist_ok=True)
+    with FileLock(folder / ".lock"):
+        write_corpora(folder)
+    return folder
+
+
+def write_corpora(folder: Path) -> None:
+    """Write every data set's corpus; one that is there already stays."""
     for dataset, name in (
         ("ptbxl", "ptb-xl"),
         ("code15", "code15"),
@@ -53,13 +63,17 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
         importlib.import_module(f"pahcl.simulation.{dataset}").write(
             folder / name, records=RECORDS, seed=7
         )
-    return folder
 
 
 @pytest.fixture
-def place(corpora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def place(
+    corpora: Path,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:
     """Stand in an empty folder with simulated data in reach."""
-    stores = corpora.parent / "stores"  # packed once for all tests
+    stores = tmp_path_factory.getbasetemp() / "stores"  # packed once for all tests of a process
     monkeypatch.setenv("PAHCL_DATA", str(corpora))
     monkeypatch.setenv("PAHCL_STORES", str(stores))
     monkeypatch.chdir(tmp_path)
