@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -93,7 +93,9 @@ class Survey:
         what = recording.signal, recording.leads, recording.fs
         verdict = check_limb_leads(*what)
         if verdict is not None:
-            self._limbs[recording.record_id] = verdict
+            known = is_voltage(recording.unit) and "unit" not in self.unsaid
+            factor = unit_factor(recording.unit, "mV") if known else 1.0
+            self._limbs[recording.record_id] = replace(verdict, worst=verdict.worst * factor)
         arms = arms_look_exchanged(*what)
         if arms is not None:
             self._arms[recording.record_id] = arms
@@ -184,7 +186,7 @@ class Survey:
             yield Finding("leads", name, text, "hint")
         for record, verdict in self._limbs.items():
             if verdict.exchanges not in common:
-                yield from _of_limbs(record, verdict)
+                yield from _of_limbs(record, verdict, "" if "unit" in self.unsaid else " mV")
 
     def _arm_cables(self, name: str) -> Iterator[Finding]:
         turned = [record for record, exchanged in self._arms.items() if exchanged]
@@ -232,7 +234,7 @@ def _unlike_others(named: list[tuple[str, float]], unit: str) -> Iterator[Findin
             yield Finding("size unlike the others", record, text, "warning")
 
 
-def _of_limbs(record: str, verdict: LimbVerdict) -> Iterator[Finding]:
+def _of_limbs(record: str, verdict: LimbVerdict, unit: str) -> Iterator[Finding]:
     if verdict.exchanges:
         text = f"the limb leads' identities hold with {', or '.join(verdict.exchanges)}"
         yield Finding("leads exchanged", record, text, "warning")
@@ -245,7 +247,7 @@ def _of_limbs(record: str, verdict: LimbVerdict) -> Iterator[Finding]:
     elif verdict.broken:
         text = (
             f"{', '.join(verdict.equations)} broken in {verdict.broken} sample(s), by up to "
-            f"{verdict.worst:.2g} (at sample {verdict.at})"
+            f"{verdict.worst:.2g}{unit} (at sample {verdict.at})"
         )
         yield Finding("limb leads disagree", record, text, "warning")
 

@@ -14,7 +14,7 @@ CANDIDATES = ("V", "mV", "1e-4 V", "uV")
 
 TYPICAL_MILLIVOLT = 1.1
 """Median over the leads of a 12-lead ECG of the range between the percentiles 0.5 and 99.5,
-median over records: 1.1 mV in PTB-XL, CPSC2018 and Chapman-Shaoxing-Ningbo, 2.1 mV in CODE-15%."""
+median over records: 1.1 mV in PTB-XL, CPSC2018 and Chapman-Shaoxing-Ningbo, 1.0 mV in CODE-15%."""
 
 MANY = 20
 PLAUSIBLE, PLAUSIBLE_OF_FEW = 3.7, 7.5
