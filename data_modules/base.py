@@ -104,6 +104,9 @@ class SignalDataModule(Corpus):
     split_column: ClassVar[str | None] = None
     """Label column over which a drawn split is balanced, the same one for every task."""
 
+    prepare_options: dict[str, Any]
+    label_options: dict[str, Any]
+
     def __init__(
         self,
         root: str | None = None,
@@ -134,8 +137,7 @@ class SignalDataModule(Corpus):
         predict_split: Split = "val",
     ) -> None:
         super().__init__()
-        self.published = self._published(split_tables, protocol, task)
-        self.task = self._task(task) if self.published is None else self.published.task
+        self.published, self.task = self._question(split_tables, protocol, task)
         rate = float(self.rates[0] if fs is None else fs)
         self.spec = SignalSpec(
             modality=self.modality,
@@ -148,9 +150,8 @@ class SignalDataModule(Corpus):
         )
         self.root = Path(root or f"{os.environ.get('PAHCL_DATA', 'data')}/{self.folder}")
         self.store_path = Path(store or f"{os.environ.get('PAHCL_STORES', 'stores')}/{self.name}")
-        self.prepare_options: dict[str, Any] = {}
-        self.label_options: dict[str, Any] = {}
-        self.pad, self.crop = pad, crop
+        self.prepare_options, self.label_options = {}, {}
+        self.pad, self.crop, self.predict_split = pad, crop, predict_split
         self.selection = Selection(
             fraction=fraction,
             fraction_of=fraction_of,
@@ -161,28 +162,24 @@ class SignalDataModule(Corpus):
             test_fraction=test_fraction,
             split_seed=split_seed,
         )
-        self.exclude_test_of = exclude_test_of or []
-        self.seed = seed
+        self.seed, self.exclude_test_of = seed, exclude_test_of or []
         self.batch_size, self.num_workers = batch_size, num_workers
         self.prepare_workers = all_cores() if prepare_workers is None else prepare_workers
-        self.predict_split = predict_split
         require_arguments(self.spec, vars(self))
         self._to_signal = ToSignal(self.spec)
 
-    def _task(self, name: str | None) -> Task:
-        chosen = name or next(iter(self.tasks))
-        if chosen not in self.tasks:
-            raise UsageError(
-                f"data.init_args.task: {self.title} has no task `{chosen}`; it has "
-                f"{', '.join(self.tasks)}."
-            )
-        return self.tasks[chosen]
-
-    def _published(
+    def _question(
         self, folder: str | None, protocol: Protocol, task: str | None
-    ) -> PublishedSplits | None:
+    ) -> tuple[PublishedSplits | None, Task]:
+        """Find what is asked: a task of the data set's, or that of published split tables."""
         if folder is None:
-            return None
+            chosen = task or next(iter(self.tasks))
+            if chosen not in self.tasks:
+                raise UsageError(
+                    f"data.init_args.task: {self.title} has no task `{chosen}`; it has "
+                    f"{', '.join(self.tasks)}."
+                )
+            return None, self.tasks[chosen]
         if self.published_key is None:
             raise UsageError(
                 f"data.init_args.split_tables: no split tables are published for {self.title}."
@@ -192,7 +189,8 @@ class SignalDataModule(Corpus):
                 f"data.init_args.split_tables brings its own task: leave data.init_args.task "
                 f"(`{task}`) out."
             )
-        return read_published(Path(folder), self.published_key, protocol)
+        published = read_published(Path(folder), self.published_key, protocol)
+        return published, published.task
 
     def labels(self, table: pd.DataFrame) -> pd.DataFrame:
         """Give the label columns of the tasks: here the table's own, and `male` from `sex`."""

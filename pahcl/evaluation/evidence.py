@@ -48,12 +48,10 @@ def write_evidence(
         folder: The run.
         task: What was asked.
         predictions: Table of `predictions_table`.
-        receipt_parts: What only the caller knows: data, checkpoint, seed, time. The config is the
-            folder's own unless it is given.
+        receipt_parts: What only the caller knows; the folder's own config unless it is given.
         split: The split that was scored; another than `test` is written into the files' names.
         thresholds: `[K]`, the thresholds that decided (binary and multilabel).
-        records: Where the task scores subjects: the predictions of their records, which are
-            written to `predictions_records.parquet`.
+        records: Predictions of the records (`predictions_records.parquet`) where subjects score.
         samples: Resamples of the subjects.
         seed: Seed of the resamples.
         level: Nominal coverage of the intervals.
@@ -70,16 +68,10 @@ def write_evidence(
     bootstrap = bootstrap_intervals(task, predictions, samples, seed, level, metrics)
     facts = metrics_facts(task, metrics, bootstrap, split, thresholds)
     official = official_facts(task, predictions, samples, seed, level)
-    if official is not None:
-        facts["official"] = plain(official, finite=True)
+    facts |= {} if official is None else {"official": plain(official, finite=True)}
     files = _scored_files(folder, split)
     receipt = folder.evidence("receipt.json", split)
-    counted = {
-        **{name: facts[name] for name in ("task", "split", "n_records", "n_subjects")},
-        "support": {name: _support(scores) for name, scores in metrics.per_class.items()},
-        # The test split is meant to be looked at once; the receipt says how often it was.
-        "times_scored": _times_scored(receipt) + 1,
-    }
+    counted = _counted(facts, metrics, receipt)
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
         if records is not None:
@@ -93,6 +85,16 @@ def write_evidence(
             "room or the folder writable, then run `pahcl test` again."
         ) from error
     return facts
+
+
+def _counted(facts: Mapping[str, Any], metrics: Metrics, receipt: Path) -> dict[str, Any]:
+    """Say what was scored, for the receipt."""
+    return {
+        **{name: facts[name] for name in ("task", "split", "n_records", "n_subjects")},
+        "support": {name: _support(scores) for name, scores in metrics.per_class.items()},
+        # The test split is meant to be looked at once; the receipt says how often it was.
+        "times_scored": _times_scored(receipt) + 1,
+    }
 
 
 def _check_parts(folder: RunFolder, parts: ReceiptParts) -> ReceiptParts:
