@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -103,20 +103,24 @@ class Tested(Protocol):
     name: str
 
     def test_records(self) -> pd.DataFrame:
-        """Give `subject_id` and `digest` of the records that test."""
+        """Give `subject_id`, `digest` and `source_sha256` of the records that test."""
 
 
 def without_tests_of(
-    split: pd.Series, table: pd.DataFrame, dataset: str, others: Iterable[Tested]
+    split: pd.Series,
+    table: pd.DataFrame,
+    others: Iterable[Tested],
+    shares_subjects: Callable[[Tested], bool],
 ) -> tuple[pd.Series, list[dict[str, Any]]]:
     """Leave out of training and validation whoever tests elsewhere.
 
     Args:
         split: Split of each record.
-        table: The store's table, with `subject_id` and `digest` (of the samples).
-        dataset: Name of the data set.
-        others: What is tested. Subjects are known by their identifier within one data set;
-            recordings that publishers share by their samples.
+        table: `subject_id` of each record, and the checksums `digest` (of the samples, whatever
+            contract they are brought to) and `source_sha256` (of the publisher's bytes).
+        others: What is tested.
+        shares_subjects: Says of one of them whether subjects are known by their identifier. In any
+            other a recording is known by its samples or its bytes, and its subject by it.
 
     Returns:
         The split, None where a record was left out; for each of the others what was.
@@ -126,9 +130,11 @@ def without_tests_of(
     gone = pd.Series(False, index=split.index)
     for other in others:
         tested = other.test_records()
-        same = table["subject_id"].isin(tested["subject_id"]) & (other.name == dataset)
+        same = table["subject_id"].isin(tested["subject_id"]) & shares_subjects(other)
         copied = table["digest"].isin(tested["digest"])
-        found = (same | copied) & inside
+        copied |= table["source_sha256"].isin(tested["source_sha256"].dropna())
+        person = table["subject_id"].isin(table.loc[copied, "subject_id"])
+        found = (same | person) & inside
         gone |= found
         facts.append(
             {

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from filelock import FileLock
 
 from pahcl.errors import StoreError
@@ -172,3 +173,21 @@ def open_store(path: Path, spec: SignalSpec) -> SignalStore:
             "made again."
         )
     return store
+
+
+def original_contents(store: SignalStore, source: Path) -> pd.DataFrame:
+    """Name the samples of each record as its publisher gave them, whatever the contract.
+
+    Args:
+        store: The store of a contract.
+        source: The store that it was made from, or itself.
+
+    Returns:
+        On the rows of `store`: `record_id`, `subject_id`, `digest` (of the samples in `source`) and
+        `source_sha256` (of the publisher's bytes, where the reader gives it).
+    """
+    found = store.table[["record_id", "subject_id", "digest", "source_sha256"]].copy()
+    if store.path != source:
+        held = SignalStore(source).columns(["record_id", "digest"])
+        found["digest"] = found["record_id"].map(held.set_index("record_id")["digest"])
+    return found

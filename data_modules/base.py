@@ -20,7 +20,7 @@ from data_modules._corpus import Corpus
 from data_modules._dataset import Batch, BatchDataset, BatchLoader, EpochSampler, Window, as_is
 from data_modules._published_splits import Protocol, PublishedSplits, read_published
 from data_modules._roots import require_same_origin
-from data_modules._selection import Selection, without_tests_of
+from data_modules._selection import Selection, Tested, without_tests_of
 from data_modules._splits import SPLITS, labelled, require_disjoint
 from data_modules._statistics import class_weights, describe_splits, label_statistics
 from data_modules._stores import (
@@ -30,6 +30,7 @@ from data_modules._stores import (
     is_ready,
     make_store,
     open_store,
+    original_contents,
     source_path,
     source_rate,
 )
@@ -104,6 +105,8 @@ class SignalDataModule(Corpus):
     split_column: ClassVar[str | None] = None
     """Label column over which a drawn split is balanced, the same one for every task."""
 
+    own_root: Path | None = None
+    """Folder within which alone subjects are known, where it is given: of one's own recordings."""
     prepare_options: dict[str, Any]
     label_options: dict[str, Any]
 
@@ -258,11 +261,12 @@ class SignalDataModule(Corpus):
             UsageError: The data set has no split for this stage.
         """
         require_side(self.title, self.sides, stage, self.predict_split)
-        self.store = open_store(self._source(), self.spec)
-        table = self.store.table
+        source = self._source()
+        self.store = open_store(source, self.spec)
+        table, self.records = self.store.table, original_contents(self.store, source)
         self.targets = self.task.targets(self._labels(table))
         self.splits, self.excluded = without_tests_of(
-            self._split(table), table, self.name, self.exclude_test_of
+            self._split(table), self.records, self.exclude_test_of, self.shares_subjects
         )
         require_disjoint(table["subject_id"], self.splits)
         self.rows = self._choose_rows(table["subject_id"].astype(str))
@@ -287,19 +291,20 @@ class SignalDataModule(Corpus):
         return split.where(self.usable(table), None)
 
     def test_records(self) -> pd.DataFrame:
-        """Give `record_id`, `subject_id` and `digest` of the test split, labelled or not."""
+        """Give `record_id`, `subject_id` and checksums of the test split, labelled or not."""
         if not hasattr(self, "splits"):
             self.setup()
-        columns = ["record_id", "subject_id", "digest"]
-        return self.store.table.loc[self.splits == "test", columns]
+        return self.records[self.splits == "test"]
+
+    def shares_subjects(self, other: Tested) -> bool:
+        """Say whether equal identifiers mean one subject here and there."""
+        roots = {self.own_root, getattr(other, "own_root", None)}
+        return other.name == self.name and (None in roots or len(roots) == 1)
 
     def used_records(self) -> pd.DataFrame:
         """Give `record_id`, `subject_id`, `digest` and `split` of the records that a run uses."""
-        columns = ["record_id", "subject_id", "digest"]
-        parts = [
-            self.store.table.iloc[rows][columns].assign(split=name)
-            for name, rows in self.rows.items()
-        ]
+        known = self.records[["record_id", "subject_id", "digest"]]
+        parts = [known.iloc[rows].assign(split=name) for name, rows in self.rows.items()]
         return pd.concat(parts, ignore_index=True)
 
     def _choose_rows(self, subjects: pd.Series) -> dict[str, npt.NDArray[np.int64]]:

@@ -91,6 +91,7 @@ class FolderDataModule(SignalDataModule):
         vars(self).update(known_of(type(self), root, packed, options))
         super().__init__(root=root, store=str(packed), **settings)
         self.prepare_options = options.given()
+        self.own_root = Path(root).resolve() if root else None
         require_same_table(packed, root)
 
     @classmethod
