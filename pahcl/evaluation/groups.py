@@ -125,6 +125,8 @@ class Group(Configured):
                 "task": group.task,
                 "fraction": group.fraction,
                 "fraction_of": group.fraction_of,
+                "shots": group.shots,
+                "fold": group.fold,
                 "split_seed": group.split_seed,
                 "test subjects": group.subjects,
             }

@@ -87,9 +87,23 @@ class Configured:
 
     @property
     def fraction(self) -> float | None:
-        """Give the share of subjects whose labels were used; None where that is not said."""
+        """Give the share of subjects whose labels were used; None where a number was, or none."""
         value = self.setting("data.init_args.fraction")
-        return float(value) if isinstance(value, int | float) else None
+        if self.shots is not None or not isinstance(value, int | float):
+            return None
+        return float(value)
+
+    @property
+    def shots(self) -> int | None:
+        """Give the number of subjects of each class whose labels were used, if that was given."""
+        return _whole(self.setting("data.init_args.shots"))
+
+    @property
+    def fold(self) -> str:
+        """Write which fold of a cross-validation was tested: `1 of 5`, "" where there was none."""
+        folds = _whole(self.setting("data.init_args.folds"))
+        fold = _whole(self.setting("data.init_args.fold")) or 0
+        return f"{fold} of {folds}" if folds else ""
 
     @property
     def fraction_of(self) -> str:
@@ -98,7 +112,9 @@ class Configured:
 
     @property
     def labels(self) -> str:
-        """Write which share of the labels was used: `5 %`, `5 % of the data set`."""
+        """Write which labels were used: `5 %`, `5 % of the data set`, `10 a class`."""
+        if self.shots is not None:
+            return f"{self.shots} a class"
         if self.fraction is None:
             return ""
         of = " of the data set" if self.fraction_of == "dataset" else ""

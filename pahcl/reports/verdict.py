@@ -129,7 +129,9 @@ def _training(run: Run) -> str:
     """Say how much was learned from, and for how long."""
     parts = []
     train = run.counted("train")
-    if run.fraction is not None and run.fraction < 1:
+    if run.shots is not None:
+        parts.append(f"{count(run.shots, 'subject')} of each class gave their labels")
+    elif run.fraction is not None and run.fraction < 1:
         of = "the data set's" if run.fraction_of == "dataset" else "the training split's"
         parts.append(f"{percent(run.fraction)} of {of} subjects gave their labels")
     elif run.config:

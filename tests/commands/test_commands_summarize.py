@@ -171,6 +171,7 @@ def test_one_strategy_has_one_name(tmp_path):
     [
         ({"fraction_of": "dataset"}, 60, "fraction_of"),
         ({"split_seed": 1}, 60, "split_seed"),
+        ({"folds": 5, "fold": 2}, 60, "fold"),
         ({"crop": "center"}, 50, "test subjects"),
     ],
 )
@@ -330,3 +331,9 @@ def test_escapes():
     assert r"a\|b m_f1 \_x" in to_markdown([["h"], ["a|b m_f1 _x"]])
     assert to_latex([["h", "i"], ["1", "2"]], "c").count(r"\\") == 2
     assert cell(None) == ""
+
+
+def test_few_shots_are_told_in_place_of_a_share(tmp_path):
+    put(tmp_path, "few", 0, 0.1, data={"shots": 5, "fraction": 1.0})
+    (group,) = summarize(find_runs([tmp_path]), samples=10).groups
+    assert (group.fraction, group.labels) == (None, "5 a class")
