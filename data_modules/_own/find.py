@@ -77,9 +77,11 @@ def find_out(root: Path, options: Options) -> Own:
     """
     files = list_files(root)
     if not files.records:
+        lost = "".join(f" {one.file}: {one.reason}." for one in files.rejected[:3])
         raise DataError(
             f"{root} holds no recording: no .wav, .flac, .npy, .h5, .hdf5, .edf, .bdf or WFDB "
             "header (.hea). data.init_args.root (`--root`) must name the folder that holds them."
+            f"{lost}"
         )
     name = find_table(root, options)
     if name is None:

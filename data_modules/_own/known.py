@@ -119,7 +119,9 @@ def require_same_table(store: Path, root: str | None) -> None:
     if root is None or not is_complete(store):
         return
     config = read_manifest(store).config
-    name = str(config.get("table"))
+    name = str(config.get("table") or "")
+    if not name:
+        return
     there = all(path.is_file() for path in files_of(Path(root), name))
     if there and digest_of(Path(root), name) != config.get("table_sha256"):
         raise StoreError(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -36,8 +37,9 @@ class Files:
 
 
 def list_files(root: Path) -> Files:
-    """List the files below a folder; links to folders are not followed, hidden files left out."""
-    paths = sorted(_walk(root))
+    """List the files below a folder; links to folders are rejected, hidden files left out."""
+    links: list[str] = []
+    paths = sorted(_walk(root, links))
     there = set(paths)
     rejected = [_unnamed(path) for path in paths if not _is_text(path)]
     paths = [path for path in paths if _is_text(path)]
@@ -65,14 +67,17 @@ def list_files(root: Path) -> Files:
         "headers beside a sound file": beside,
         "parts of cycles, which hold the same samples again": parts,
     }
+    rejected += [Rejection(link, link, "it is a link to a folder; copy it") for link in links]
     return Files(tuple(records), (*rejected, *orphans), notes)
 
 
-def _walk(root: Path) -> Iterable[str]:
+def _walk(root: Path, links: list[str]) -> Iterator[str]:
+    """Give the files below a folder, and collect links to folders, which may run in circles."""
     for folder, inside, names in os.walk(root, onerror=_refuse):
-        inside[:] = [name for name in inside if not name.startswith(".") and name not in _HIDDEN]
+        inside[:] = sorted(n for n in inside if not n.startswith(".") and n not in _HIDDEN)
         below = Path(folder).relative_to(root).as_posix()
         start = "" if below == "." else f"{below}/"
+        links += [f"{start}{name}" for name in inside if Path(folder, name).is_symlink()]
         for name in names:
             if not name.startswith("."):
                 yield f"{start}{name}"
@@ -129,7 +134,8 @@ class Resolver:
     """
 
     def __init__(self, files: Iterable[str]) -> None:
-        self.files = dict.fromkeys(files)
+        # Some systems write é as e and an accent, and tables are written on others.
+        self.files = {composed(file): file for file in files}
         self.by_stem: dict[str, list[str]] = defaultdict(list)
         self.by_name: dict[str, list[str]] = defaultdict(list)
         for file in self.files:
@@ -139,30 +145,43 @@ class Resolver:
             self.by_name[stem.rpartition("/")[2]].append(file)
 
     def find(self, text: str) -> tuple[str | None, int | None, str | None]:
-        """Find a file by its path, its path without the suffix, or its name if that is unique.
+        """Find a file by its path, or by one that ends in it or in which it ends, if just one does.
+
+        Tables are moved with their folders, or written before: `wavs/a.wav` and `data/wavs/a.wav`
+        may mean one file. `p2/a.wav` never means `p1/a.wav`.
 
         Args:
-            text: What the table says; `path::3` means row 3 of that file.
+            text: What the table says, with or without the suffix; `path::3` means row 3 of a file.
 
         Returns:
             The file, its row if the text names one, and what is wrong if there is no file.
         """
         row = _ROW.search(text)
         number = int(row[1]) if row else None
-        path = (text[: row.start()] if row else text).strip().replace("\\", "/")
+        path = composed(text[: row.start()] if row else text).strip().replace("\\", "/")
         path = path.removeprefix("./")
         if path in self.files:
-            return path, number, None
+            return self.files[path], number, None
         if path.startswith("/") or ".." in path.split("/") or re.match(r"[A-Za-z]:", path):
             return None, number, "the path leads out of the folder: name files below it"
         last = path.rpartition("/")[2]
-        for found in (self.by_stem.get(path, []), self.by_name.get(last, [])):
+        for named in (self.by_stem.get(path, []), self.by_name.get(last, [])):
+            found = [file for file in named if _ends_alike(path, file)]
             if len(found) == 1:
-                return found[0], number, None
-            # Tables are moved with their folders, or written before: the end of a path tells too.
-            ends = [file for file in found if file.endswith(f"/{path}")]
-            if len(ends) == 1 and "/" in path:
-                return ends[0], number, None
+                return self.files[found[0]], number, None
             if found:
                 return None, number, f"the folder has {len(found)} files of that name"
         return None, number, "the table names this file, which the folder does not hold"
+
+
+def composed(text: str) -> str:
+    """Write letters with accents as one sign each."""
+    return unicodedata.normalize("NFC", text)
+
+
+def _ends_alike(path: str, file: str) -> bool:
+    """Say whether one of two paths is the end of the other, with or without the file's suffix."""
+    return any(
+        f"/{path}".endswith(f"/{name}") or f"/{name}".endswith(f"/{path}")
+        for name in (file, record_name(file))
+    )

@@ -19,6 +19,9 @@ KINDS = (".csv", ".tsv", ".txt", ".parquet")
 FOUND_ALONE = (".csv", ".parquet")
 """Kinds of tables that are found without being named."""
 
+ALL_TABLES = "*.csv"
+"""Name of several tables, one a split, whatever their suffixes."""
+
 PATHS = ("path", "file", "filename", "filepath", "wav", "record", "recording", "recordname", "name")
 SUBJECTS = ("subject", "subjectid", "patient", "patientid", "person", "personid", "participant",
             "participantid", "pid", "caseid")  # fmt: skip
@@ -58,13 +61,9 @@ def find_table(root: Path, options: Options) -> str | None:
         if path.suffix.lower() not in KINDS:
             raise UsageError(f"{said('table')} must end in {', '.join(KINDS)}, got {path.name}.")
         return path.absolute().relative_to(root.absolute()).as_posix()
-    found = sorted(
-        path.name
-        for path in root.iterdir()
-        if path.suffix.lower() in FOUND_ALONE and path.is_file() and not path.name.startswith(".")
-    )
+    found = [path.name for path in _tables_in(root)]
     if len(found) > 1 and {Path(name).stem for name in found} <= set(SIDES):
-        return f"*{Path(found[0]).suffix}"  # train.csv, val.csv, test.csv
+        return ALL_TABLES  # train.csv, val.csv, test.csv
     if len(found) > 1:
         raise UsageError(
             f"{root} holds several tables ({', '.join(found[:6])}): name one with {said('table')}, "
@@ -75,7 +74,16 @@ def find_table(root: Path, options: Options) -> str | None:
 
 def files_of(root: Path, name: str) -> list[Path]:
     """List the files of a table: one, or those of the splits."""
-    return sorted(root.glob(name)) if "*" in name else [root / name]
+    return _tables_in(root) if name == ALL_TABLES else [root / name]
+
+
+def _tables_in(root: Path) -> list[Path]:
+    """List the tables that lie in a folder and are not hidden, by name."""
+    return sorted(
+        path
+        for path in root.iterdir()
+        if path.suffix.lower() in FOUND_ALONE and path.is_file() and not path.name.startswith(".")
+    )
 
 
 def digest_of(root: Path, name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -280,6 +281,58 @@ def test_every_file_and_every_row_is_accounted_for(tmp_path: Path) -> None:
     }.items():  # fmt: skip
         assert sum(text in reason for reason in texts) == times, (text, found)
     assert store.manifest.counts["found"] == len(rows) + 4
+
+
+@pytest.mark.parametrize("first", ["subject_1/rec.wav", "subject_2/rec.wav"])
+def test_a_missing_file_is_never_that_of_somebody_else(tmp_path: Path, first: str) -> None:
+    root = tmp_path / "own"
+    write_sound(root / "subject_1/rec.wav")
+    write_sound(root / "subject_3/b.wav")
+    second = "subject_2/rec.wav" if "1" in first else "subject_1/rec.wav"
+    answers = {"subject_1/rec.wav": ("p1", 0), "subject_2/rec.wav": ("p2", 1)}
+    rows = [(name, *answers[name]) for name in (first, second)]
+    write_table(root / "t.csv", [("path", "subject", "label"), *rows, ("raw/subject_3/b", "p3", 1)])
+    store = pack(root)
+    found = store.table.set_index("record_id")
+    assert dict(found["subject_id"]) == {"subject_1/rec": "p1", "subject_3/b": "p3"}
+    assert dict(found["label/label"]) == {"subject_1/rec": 0, "subject_3/b": 1}
+    assert "does not hold" in reasons(store)["subject_2/rec.wav"]
+
+
+def test_names_with_accents_are_found_however_they_are_written(tmp_path: Path) -> None:
+    root = tmp_path / "own"
+    names = [unicodedata.normalize(form, "Jos\u00e9") for form in ("NFC", "NFD")]
+    write_sound(root / "a" / f"{names[1]}.wav")
+    write_sound(root / "b.wav")
+    rows = [(f"{names[0]}.wav", "1", 0), ("b.wav", "2", 1)]
+    write_table(root / "t.csv", [("path", "subject", "label"), *rows])
+    assert len(pack(root)) == 2
+
+
+def test_links_to_folders_are_named(tmp_path: Path) -> None:
+    root, elsewhere = tmp_path / "own", tmp_path / "elsewhere"
+    write_sound(elsewhere / "b.wav")
+    root.mkdir()
+    (root / "more").symlink_to(elsewhere)
+    with pytest.raises(DataError, match="more: it is a link to a folder"):
+        pack(root)
+    write_sound(root / "a.wav")
+    assert "a link to a folder" in reasons(pack(root))["more"]
+
+
+def test_tables_of_the_splits_are_read_whatever_their_suffix(tmp_path: Path) -> None:
+    root = tmp_path / "own"
+    for number, name in enumerate(("train.csv", "val.CSV", "test.parquet")):
+        write_sound(root / f"r{number}.wav", seed=number)
+        rows = [(f"r{number}.wav", f"p{number}", number % 2)]
+        write_table(root / name, [("path", "subject", "label"), *rows])
+    table = pd.read_csv(root / "test.parquet")
+    table.to_parquet(root / "test.parquet")
+    (root / "._train.csv").write_bytes(b"\x00\x05\x16\x07\xff")  # macOS writes such beside
+    store = pack(root)
+    assert dict(store.table.set_index("record_id")["split"]) == {
+        "r0": "train", "r1": "val", "r2": "test",
+    }  # fmt: skip
 
 
 @pytest.mark.skipif(os.sep != "/", reason="names of files are bytes on POSIX alone")
