@@ -74,9 +74,14 @@ def tracings_in(part: h5py.File, path: Path) -> int:
     """Count the tracings of an open file.
 
     Raises:
-        RecordError: They have not the shape `[exams, samples, 12]`, or are no numbers.
+        RecordError: They have not the shape `[exams, samples, 12]`, are no numbers, or lie in
+            another file.
     """
-    shape, kind = part["tracings"].shape, part["tracings"].dtype
+    tracings = part["tracings"]
+    linked = not isinstance(part.get("tracings", getlink=True), h5py.HardLink)
+    if linked or tracings.external or tracings.is_virtual:
+        raise RecordError(f"{path.name} keeps its tracings in another file")
+    shape, kind = tracings.shape, tracings.dtype
     if len(shape) != 3 or shape[2] != 12:
         raise RecordError(f"{path.name} holds tracings of shape {shape}, not [exams, samples, 12]")
     if kind.kind not in "fiu":

@@ -15,6 +15,9 @@ import pyarrow as pa
 from pahcl.errors import DataError
 from pahcl.store import Rejection
 
+# Absolute, with a drive, or climbing, as systems of either sort write it.
+_OUTSIDE = r"^[/\\]|^[A-Za-z]:|(?:^|[/\\])\.\.(?:[/\\]|$)"
+
 
 def read_table(path: Path, columns: Iterable[str]) -> pd.DataFrame:
     """Read a publisher's CSV file.
@@ -131,14 +134,16 @@ def reject_rows(
 
     Returns:
         The rows that stay, and the rejections of the others. A row without a record's number, a
-        file or a subject, and every repetition of a `record_id`, is rejected too. Without a number
-        the rejection names the row, counted from 0; without a file it names `source`.
+        file or a subject, with a file outside of the folder, and every repetition of a `record_id`,
+        is rejected too. Without a number the rejection names the row, counted from 0; without a
+        file it names `source`.
     """
     verdict = pd.Series([None] * len(table), index=table.index, dtype=object)
     every = {
         "the record's number is missing or no whole number": table["record_id"].isna(),
         **reasons,
         f"{source} names no file for this record": table["file"].isna(),
+        f"{source} names a file outside of the data set's folder": leads_out(table["file"]),
         "the patient's id is missing or no whole number, so the record cannot be kept out of "
         "another split": table["subject_id"].isna(),
     }
@@ -156,6 +161,11 @@ def reject_rows(
     named = zip(files, records, verdict[out], strict=True)
     rejected = [Rejection(file, record, reason) for file, record, reason in named]
     return table[~out].reset_index(drop=True), rejected
+
+
+def leads_out(files: pd.Series) -> pd.Series:
+    """Say which paths are absolute or climb, so that they may lead out of their folder."""
+    return files.astype("string").str.contains(_OUTSIDE, regex=True).fillna(False).astype(bool)
 
 
 def counted(notes: Mapping[str, float]) -> dict[str, int]:

@@ -60,6 +60,15 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_tracings_of_another_file_are_not_followed(root: Path) -> None:
+    with h5py.File(root / "exams_part1.hdf5", "a") as part:
+        del part["tracings"]
+        part["tracings"] = h5py.ExternalLink("exams_part0.hdf5", "/tracings")
+    index = CODE15DataModule.index(root, 400)
+    assert set(index.table["file"]) == {"exams_part0.hdf5"}
+    assert any("keeps its tracings in another file" in one.reason for one in index.rejected)
+
+
 def edit(root: Path, exam: int, **cells: Any) -> None:
     path = root / "exams.csv"
     table = pd.read_csv(path).astype(object)

@@ -50,6 +50,22 @@ def row_of(table: pd.DataFrame, place: int) -> dict[str, Any]:
     return {str(name): value for name, value in table.iloc[place].items()}
 
 
+@pytest.mark.parametrize(
+    "form", ["../other/{name}", "records100/../../other/{name}", "{place}/{name}"]
+)
+def test_a_table_cannot_lead_out_of_the_folder(root: Path, tmp_path: Path, form: str) -> None:
+    place = tmp_path / "other"
+    place.mkdir()
+    inside = pd.read_csv(root / "ptbxl_database.csv")["filename_lr"].iloc[0]
+    name = Path(inside).name
+    for suffix in (".hea", ".dat"):
+        shutil.copy((root / inside).with_name(f"{name}{suffix}"), place)
+    edit(root, filename_lr=form.format(name=name, place=place))
+    index = PTBXLDataModule.index(root, 100)
+    assert len(index.table) == 5
+    assert "outside of the data set's folder" in index.rejected[0].reason
+
+
 def test_class_lists_have_the_published_sizes() -> None:
     sizes = {name: len(task.classes) for name, task in PTBXLDataModule.tasks.items()}
     assert sizes == {
