@@ -51,9 +51,12 @@ class Stream:
             have = self._header()
             require_columns(self.path, have, self.needed)
             columns = [name for name in (*self.needed, *self.wanted) if name in have]
+            reading = csv.ReadOptions(
+                use_threads=False, block_size=BLOCK, column_names=have, skip_rows_after_names=1
+            )
             reader = csv.open_csv(
                 self.path,
-                csv.ReadOptions(use_threads=False, block_size=BLOCK),
+                reading,
                 csv.ParseOptions(newlines_in_values=True, invalid_row_handler=self._skip),
                 csv.ConvertOptions(
                     column_types=dict.fromkeys(have, pa.large_string()),

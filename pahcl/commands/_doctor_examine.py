@@ -175,7 +175,9 @@ def _headers(place: Place, rows: list[int]) -> Iterator[Finding]:
     """Look at the WFDB headers of the records that were read, and of as many that are no use."""
     files = [str(file) for file in place.table["file"].iloc[rows]]
     files += [one.file for one in place.rejected[: max(len(rows), _MANY)]]
-    headers = dict.fromkeys(place.path / f"{stem_of(file)}.hea" for file in files)
+    # A rejected row may name a file outside of the folder, which is none of its own.
+    inside = [f for f in files if not Path(f).is_absolute() and ".." not in Path(f).parts]
+    headers = dict.fromkeys(place.path / f"{stem_of(file)}.hea" for file in inside)
     yield from examine_headers(place.path, (path for path in headers if path.is_file()))
 
 

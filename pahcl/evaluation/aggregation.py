@@ -73,8 +73,8 @@ def aggregate(
         each class that any of them has. Every other column must be the same in all rows.
 
     Raises:
-        UsageError: The rule does not exist here, a column is missing, or rows of one unit differ
-            in their label, their subject, or another column.
+        UsageError: The rule does not exist here, a column or a unit's name is missing, or rows of
+            one unit differ in their label, their subject, or another column.
     """
     if unit not in RULES or rule not in RULES[unit]:
         raise UsageError(
@@ -89,6 +89,11 @@ def aggregate(
             f"class; it lacks {', '.join(missing[:6]) or 'all of them'}."
         )
     codes, names = pd.factorize(table[unit_column(table, unit)])
+    if (codes < 0).any():
+        raise UsageError(
+            f"{int((codes < 0).sum())} row(s) of the predictions table have no "
+            f"`{unit_column(table, unit)}`, so they are of no {unit}: fill it, or score rows."
+        )
     rows = _Rows(unit, codes.astype(np.int64), [str(name) for name in names])
     one = exclusive and len(classes) > 1
     order = _order(classes, severity) if rule == "any-site" and one else []

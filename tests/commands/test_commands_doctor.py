@@ -308,6 +308,24 @@ def test_a_table_of_ones_own_is_held_against_the_files(tmp_path, doctor) -> None
     assert any("d" in one["where"] for one in found if "not" in one["text"])
 
 
+def test_a_table_that_leads_out_of_its_folder_is_told_and_not_followed(
+    signals, tmp_path, doctor
+) -> None:
+    own, other = tmp_path / "own", tmp_path / "other"
+    for folder in (own, other):
+        folder.mkdir()
+        wfdb.wrsamp(
+            "rec", FS, ["mV"] * 12, list(STANDARD_12), signals[0].T.astype(np.float64),
+            fmt=["16"] * 12, write_dir=str(folder),
+        )  # fmt: skip
+    soundfile.write(own / "b.wav", np.zeros(8000), 4000)
+    lines = ["path,subject,label", "rec.hea,1,0", f"{other}/rec.hea,2,1", "../other/rec.hea,3,1"]
+    (own / "t.csv").write_text("\n".join(lines))
+    _, found = doctor(own)
+    told = [one for one in found if "leads out of the folder" in one["text"]]
+    assert len(told) == 2
+
+
 def test_one_file_is_enough(signals, tmp_path, doctor) -> None:
     write_wfdb(tmp_path / "own", "p1", signals[0])
     write_wfdb(tmp_path / "own", "p2", np.full((3, 5000), 0.5, np.float32))

@@ -205,6 +205,13 @@ def test_a_list_without_a_record_is_refused(root: Path, rows: str, says: str) ->
         MIMICIVECGDataModule.index(root, 500.0)
 
 
+def test_blanks_in_a_heading_do_no_harm(root: Path) -> None:
+    before = index_of(root)
+    heading, _, rest = (root / LIST).read_text().partition("\n")
+    (root / LIST).write_text(f"{heading.replace(',', ' , ')}\n{rest}")
+    pd.testing.assert_frame_equal(index_of(root), before)
+
+
 def test_quoted_line_breaks_and_carriage_returns_are_read(root: Path) -> None:
     edit(root / MEASURED, "Sinus rhythm", '"Sinus\nrhythm, slow"')
     (root / LIST).write_bytes((root / LIST).read_bytes().replace(b"\n", b"\r\n"))

@@ -92,6 +92,12 @@ def test_unlabelled_rows_do_not_unlabel_a_unit():
     assert np.isnan(found["target/x"].tolist()[1])
 
 
+def test_rows_without_a_subject_are_of_nobody():
+    table = binary(subject_id=["p", None, "q", "q", "p"])
+    with pytest.raises(UsageError, match=r"1 row\(s\) .* have no `subject_id`"):
+        aggregate(table, "subject", "mean")
+
+
 def test_other_columns_must_agree():
     found = aggregate(binary(quality=[1, 0, 1, None, 0]), "record", "mean")
     assert found["quality"].tolist() == [1, 0]
