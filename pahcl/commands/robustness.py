@@ -185,13 +185,16 @@ def _passes(attack: object) -> int:
 
 
 def _disagreement(folder: RunFolder, clean: Any, split: str) -> list[str]:
-    """Compare the clean predictions with those of the test."""
-    from pahcl.evaluation.predictions import columns_of
+    """Compare the clean predictions with those of the test, record by record."""
+    from pahcl.evaluation.predictions import columns_of, read_predictions
 
     if not folder.evidence("predictions.parquet", split).is_file():
         return []
-    names = columns_of(folder.load_task(split), "probability")
-    both = clean.merge(folder.load_predictions(split), on="record_id", suffixes=("", "/tested"))
+    task = folder.load_task(split)
+    records = "predictions.parquet" if task.level == "record" else "predictions_records.parquet"
+    names = columns_of(task, "probability")
+    tested = read_predictions(folder.evidence(records, split))
+    both = clean.merge(tested, on="record_id", suffixes=("", "/tested"))
     gaps = [(both[name] - both[f"{name}/tested"]).abs().max() for name in names]
     most = max(gaps, default=0.0)
     if len(both) == len(clean) and most <= AGREEMENT:

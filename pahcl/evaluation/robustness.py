@@ -118,8 +118,19 @@ def robustness_facts(
         "corruptions": _corruption_facts(task, protocol, wanted, outcomes),
         "left_out": wanted.left_out,
         "checks": check.facts,
-        "warnings": check.warnings,
+        "warnings": [*_of_records(task), *check.warnings],
     }
+
+
+def _of_records(task: Task) -> list[str]:
+    """Say what is scored where the test scores something else."""
+    if task.level == "record":
+        return []
+    return [
+        f"The task {task.name} has one answer a subject, but each recording is disturbed and "
+        "scored by itself here, at the thresholds for subjects: compare these numbers with each "
+        "other, never with those of `pahcl test`."
+    ]
 
 
 def _tables(wanted: Plan, outcomes: dict[str, Outcome]) -> dict[float, dict[str, pd.DataFrame]]:

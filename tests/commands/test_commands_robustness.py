@@ -13,6 +13,7 @@ import torch
 import yaml
 
 from pahcl.cli import main
+from pahcl.commands.robustness import _disagreement as disagreement
 from pahcl.evaluation.metrics import evaluate
 from pahcl.evaluation.robustness_file import lost_files
 from pahcl.evaluation.run import RunFolder
@@ -171,6 +172,19 @@ def test_changed_evidence_is_named(run: RunFolder, capsys: pytest.CaptureFixture
     said = capsys.readouterr().err
     assert "best.ckpt is not the file of which the receipt holds the digest" in said
     assert "pahcl test" in said
+
+
+def test_a_task_of_subjects_is_compared_record_by_record(run: RunFolder) -> None:
+    facts = json.loads(run.metrics.read_text())
+    facts["task"]["level"] = "subject"
+    run.metrics.write_text(json.dumps(facts))
+    records = pd.read_parquet(run.predictions)
+    records.to_parquet(run.path / "predictions_records.parquet")
+    people = records.drop_duplicates("subject_id")
+    people.assign(record_id=people["subject_id"]).to_parquet(run.predictions)
+    assert disagreement(run, records, "test") == []
+    other = records.assign(**{name: 0.0 for name in records if name.startswith("probability/")})
+    assert "differ by up to" in disagreement(run, other, "test")[0]
 
 
 WRONG = [

@@ -347,6 +347,14 @@ def test_generators_belong_to_records() -> None:
     assert not torch.equal(torch.rand(3, generator=a[0]), torch.rand(3, generator=other))
 
 
+def test_a_task_of_subjects_says_that_recordings_are_scored() -> None:
+    task = Task("murmur", "binary", ("AF",), ("AF",), "auroc", level="subject")
+    facts, _ = walk(Linear(), task=task)
+    assert facts["n_records"] == RECORDS
+    assert any("one answer a subject, but each recording is" in text for text in facts["warnings"])
+    assert not any("one answer" in text for text in walk(Linear())[0]["warnings"])
+
+
 def test_summary_names_metric_unit_and_attack() -> None:
     facts, _ = walk(Linear())
     said = " ".join(summary_lines({**facts, "split": "test"}))
