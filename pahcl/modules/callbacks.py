@@ -21,7 +21,9 @@ from pahcl.evaluation.official_scores import with_extras
 from pahcl.evaluation.predictions import write_predictions
 from pahcl.evaluation.receipt import ReceiptParts
 from pahcl.evaluation.run import RunFolder
+from pahcl.evaluation.units import with_examinations
 from pahcl.files import appearing
+from pahcl.modules._data import scored_unit_of
 
 log = logging.getLogger(__name__)
 
@@ -230,7 +232,10 @@ class EvidenceWriter(Callback):
             torch.distributed.all_gather_object(tables, self.predicted)
         if trainer.is_global_zero:
             table = pd.concat([part for rank in tables for part in rank], ignore_index=True)
-            split = trainer.datamodule.predict_split  # type: ignore[attr-defined]
+            data: Any = trainer.datamodule  # type: ignore[attr-defined]
+            split = data.predict_split
+            if data.task.level == "subject":  # `pahcl score` makes one row of an examination's
+                _, table = with_examinations(table, table, scored_unit_of(trainer))
             target = self.folder.path / f"predicted_{split}.parquet"
             target.parent.mkdir(parents=True, exist_ok=True)
             write_predictions(target, table.drop_duplicates("record_id", ignore_index=True))
