@@ -249,6 +249,8 @@ class Fetcher:
             try:
                 while True:
                     for file in islice(queue, workers * AHEAD - len(running)):
+                        # A list may name a file twice; two threads would write into one partial.
+                        wait([one for one, its in running.items() if its.path == file.path])
                         running[pool.submit(self.bring, file)] = file
                     if not running:
                         return outcome

@@ -147,6 +147,18 @@ def test_a_part_comes_and_the_rest_later(ptbxl: Publisher) -> None:
     assert there() == FILES
 
 
+def test_a_list_that_names_files_twice_is_fetched_all_the_same(ptbxl: Publisher) -> None:
+    big = {f"records100/{name}.dat": bytes([name]) * 3_000_000 for name in (1, 2, 3)}
+    publish(ptbxl, PTBXL, big)
+    name = f"{PTBXL}SHA256SUMS.txt"
+    lines = ptbxl.files[name].splitlines(keepends=True)
+    ptbxl.files[name] = b"".join(line * 3 for line in lines)
+    status, facts = ask("ptbxl", "--workers", "4")
+    assert (status, there()) == (0, big)
+    assert facts["counts"] == {"fetched": 3, "replaced": 0, "there": 6, "failed": 0}
+    assert facts["bytes"] == sum(map(len, big.values()))
+
+
 def test_a_list_says_what_would_come_and_writes_nothing(
     ptbxl: Publisher, capsys: pytest.CaptureFixture[str]
 ) -> None:
