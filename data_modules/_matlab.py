@@ -50,6 +50,8 @@ def read_bytes(path: Path) -> bytes:
     """
     try:
         size = path.stat().st_size
+        if not (path.is_file() or path.is_dir()):
+            raise RecordError(f"{path.name} is no file")  # a pipe, on which one waits for ever
         if size > LARGEST:
             raise RecordError(
                 f"{path.name} has {size} bytes; a record's file has at most {LARGEST}"

@@ -52,6 +52,8 @@ def read_wfdb(path: Path, record_id: str, subject_id: str, fs: float) -> Recordi
         raise RecordError(
             f"the header names {error.args[0]} as format of the samples, which is none of WFDB's"
         ) from error
+    except MemoryError as error:
+        raise RecordError("the header announces more samples than any record has") from error
     except (ValueError, IndexError, TypeError, AttributeError, OverflowError, OSError) as error:
         if isinstance(error, OSError) and is_machines_fault(error):
             raise

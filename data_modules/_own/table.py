@@ -129,6 +129,8 @@ def read_any_table(path: Path) -> pd.DataFrame:
             raise
         text = " ".join(str(error).split())[:200]
         raise DataError(f"{path} cannot be read as a table ({text}). Save it anew.") from error
+    # An index that has a name was a column before.
+    table = table.reset_index(drop=all(name is None for name in table.index.names))
     table.columns = pd.Index([str(name).strip() for name in table.columns])
     if not len(table) or not len(table.columns):
         raise DataError(f"{path} holds no row. Fill it, or name another table with --table.")

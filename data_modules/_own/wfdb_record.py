@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from data_modules._challenge import read_challenge
 from data_modules._matlab import read_bytes
-from data_modules._own.raw import Raw
+from data_modules._own.raw import MOST_VALUES, Raw
 from data_modules._wfdb import read_wfdb
 from pahcl.errors import RecordError
 
@@ -58,7 +58,7 @@ def read_header(path: Path) -> Header:
 
     Raises:
         RecordError: It lists no signal, several segments, several samples a frame, a lead without
-            a gain, or samples in another folder.
+            a gain, samples in another folder, or more than any record has.
         OSError: The machine cannot read it now.
     """
     text = read_bytes(path).decode("utf-8", errors="replace")
@@ -74,6 +74,9 @@ def read_header(path: Path) -> Header:
         raise RecordError("the header lists no signal")
     for words in signals:
         _require_signal(words)
+    announced = len(signals) * int(said[0][3]) if said[0][3:] and said[0][3].isdecimal() else 0
+    if announced > MOST_VALUES:
+        raise RecordError(f"it announces {announced} samples, more than any record")
     return Header(fs, tuple(dict.fromkeys(words[0] for words in signals)))
 
 

@@ -23,9 +23,11 @@ from own_files import (
     write_wfdb,
 )
 
+from data_modules._own.table import read_any_table
+from data_modules._wfdb import read_wfdb
 from data_modules.folder import FolderDataModule
 from pahcl.cli import main
-from pahcl.errors import DataError, StoreError, UsageError
+from pahcl.errors import DataError, RecordError, StoreError, UsageError
 from pahcl.simulation import folder as simulated
 from pahcl.store import Manifest, SignalStore
 
@@ -281,6 +283,33 @@ def test_every_file_and_every_row_is_accounted_for(tmp_path: Path) -> None:
     }.items():  # fmt: skip
         assert sum(text in reason for reason in texts) == times, (text, found)
     assert store.manifest.counts["found"] == len(rows) + 4
+
+
+def test_the_index_of_a_table_is_one_of_its_columns(tmp_path: Path) -> None:
+    root = tmp_path / "own"
+    rows = {"path": ["r0.wav", "r1.wav"], "subject": ["a", "b"], "label": [0, 1]}
+    for number, name in enumerate(rows["path"]):
+        write_sound(root / str(name), seed=number)
+    pd.DataFrame(rows).set_index("path").to_parquet(root / "t.parquet")
+    assert set(pack(root).table["subject_id"]) == {"a", "b"}
+    pd.DataFrame(rows, index=[7, 7]).to_parquet(root / "t.parquet")
+    assert list(read_any_table(root / "t.parquet")) == list(rows)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_headers_that_promise_everything_and_pipes_end_nothing(tmp_path: Path) -> None:
+    root = tmp_path / "own"
+    write_wfdb(root / "good")
+    (root / "big.hea").write_text("big 1 250 1000000000000\nbig.dat 16 200/mV 16 0 0 0 0 I\n")
+    (root / "big.dat").write_bytes(bytes(1000))
+    os.mkfifo(root / "pipe.hea")
+    store = pack(root)
+    assert list(store.table["record_id"]) == ["good"]
+    found = reasons(store)
+    assert "more than any record" in found["big.hea"]
+    assert "is no file" in found["pipe.hea"]
+    with pytest.raises(RecordError, match="more samples than any record"):
+        read_wfdb(root / "big", "big", "big", 250.0)
 
 
 @pytest.mark.parametrize("first", ["subject_1/rec.wav", "subject_2/rec.wav"])
