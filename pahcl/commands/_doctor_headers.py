@@ -52,13 +52,13 @@ class Headers:
             text = f"the header names the record {stated}: WFDB's own readers refuse it"
             self.findings.append(Finding("record name", where, text, "warning"))
         self.signals[path.parent][str(len(said) - 1)].append(path.stem)
-        for gain, unit in {_gain(words) for words in said[1:]}:
+        for gain, unit in sorted({_gain(words) for words in said[1:]}):
             self.gains[gain].append(path.stem)
             if unit:
                 self.units[unit].append(path.stem)
         if any(_is_missing_age(line) for line in lines):
             self.no_age.append(path.stem)
-        for code in {code for line in lines for code in _codes(line)}:
+        for code in sorted({code for line in lines for code in _codes(line)}):
             self.codes[code].append(path.stem)
 
     def conclude(self) -> Iterator[Finding]:
@@ -137,7 +137,7 @@ def _unknown_codes(root: Path, codes: dict[str, list[str]]) -> Iterator[Finding]
         return
     text = tables[0].read_text(encoding="utf-8-sig", errors="replace")
     known = {word.strip().strip('"') for line in text.splitlines() for word in line.split(",")}
-    unknown = sorted(set(codes) - known, key=lambda code: -len(codes[code]))
+    unknown = sorted(set(codes) - known, key=lambda code: (-len(codes[code]), code))
     if unknown:
         records = {record for code in unknown for record in codes[code]}
         text = (

@@ -173,7 +173,7 @@ class Survey:
             for exchanges, count in said.items()
             if count >= FEWEST and count > SHARE_OF_ALL * len(self._limbs)
         }
-        for exchanges in common:
+        for exchanges in sorted(common):
             text = (
                 f"III = II - I and aVR, aVL, aVF are contradicted in {said[exchanges]} of "
                 f"{len(self._limbs)} records, and hold with {' (or: '.join(exchanges)}"

@@ -59,10 +59,14 @@ def scored_units(task: Task, records: Units, unit_of: Mapping[str, str] | None =
     )
     sums = np.zeros((len(names), records.estimates.shape[1]))
     np.add.at(sums, codes, records.estimates.astype(np.float64))
-    known = np.asarray(np.isfinite(target_matrix(task, records.targets)).any(axis=1))
-    targets = records.targets[first].copy()
-    targets[codes[known]] = records.targets[known]
     own = target_matrix(task, records.targets)
+    targets = records.targets[first].copy()
+    if targets.ndim == 1:
+        known = np.isfinite(own).any(axis=1)
+        targets[codes[known]] = records.targets[known]
+    else:  # each class has the label of the records that have one of it
+        rows, columns = np.nonzero(np.isfinite(records.targets))
+        targets[codes[rows], columns] = records.targets[rows, columns]
     gap = own - target_matrix(task, targets)[codes]
     odd = np.nan_to_num(gap).any(axis=1)
     if odd.any():

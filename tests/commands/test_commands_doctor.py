@@ -15,6 +15,7 @@ import soundfile
 import wfdb
 
 from pahcl.cli import main
+from pahcl.commands._doctor_headers import examine_headers
 from pahcl.evaluation.run import RunFolder
 from pahcl.signals import Recording
 from pahcl.signals.leads import STANDARD_12
@@ -248,6 +249,17 @@ def test_headers_are_held_against_each_other(signals, tmp_path, doctor) -> None:
     (gains,) = of_kind(found, "gains")
     assert "4880 in 1 (p2)" in gains["text"]
     assert [one["where"] for one in of_kind(found, "record name")] == ["p4.hea"]
+
+
+def test_what_headers_say_stands_in_one_order(tmp_path) -> None:
+    codes = [str(number) for number in range(60)]
+    for number in range(3):
+        text = f"r{number} 1 500 10\nr{number}.mat 16 {number + 1}/mV 16 0 0 0 0 I\n"
+        (tmp_path / f"r{number}.hea").write_text(f"{text}#Dx: {','.join(reversed(codes))}\n")
+    (tmp_path / "SNOMED.csv").write_text("Dx,Code\n")
+    found = list(examine_headers(tmp_path, sorted(tmp_path.glob("*.hea"))))
+    (unknown,) = [one.text for one in found if one.kind == "codes without a name"]
+    assert unknown.endswith(f"{', '.join(f'{code} (3)' for code in sorted(codes)[:8])}, …")
 
 
 def test_arrays_that_say_nothing_are_guessed_at(signals, tmp_path, doctor) -> None:

@@ -55,6 +55,14 @@ def test_a_record_without_a_label_takes_its_subjects():
     np.testing.assert_array_equal(found, [0.0, 1.0, np.nan])
 
 
+def test_each_class_takes_the_label_of_the_record_that_has_one():
+    task = Task("f", "multilabel", ("A", "B"), ("A", "B"), "macro_auroc", level="subject")
+    said = np.array([[1, np.nan], [0, 1], [np.nan, 0], [np.nan] * 2, [np.nan, 1]], np.float32)
+    records = Units(RECORDS, SUBJECTS, said, np.full((5, 2), 0.5, np.float32))
+    found = scored_units(task, records).targets
+    np.testing.assert_array_equal(found, [[1, 0], [0, 1], [np.nan, np.nan]])
+
+
 def test_records_of_one_subject_that_contradict_each_other_are_named():
     with pytest.raises(UsageError, match=r"records of b are labelled differently"):
         scored_units(MURMUR, units(MURMUR, [0, 2, 0, 1, 1]))
