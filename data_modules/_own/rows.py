@@ -182,7 +182,8 @@ def rows_of_table(root: Path, name: str, files: Files, options: Options) -> Rows
 
 
 def _find_path(found: Rows, resolver: Resolver, files: Files) -> None:
-    best = tables.path_column(found.frame, resolver)
+    left = found.frame.drop(columns=[*found.columns.values()])
+    best = tables.path_column(left, resolver)
     if best is not None:
         found.columns["path"] = best[0]
         found.said.append(f"files: column {best[0]!r} (names {best[1]:.0%} of its files)")
@@ -244,15 +245,18 @@ def _by_path(found: Rows, resolver: Resolver, files: Files, name: str, options: 
     """Give each row of the table its file; name rows without one, and files without a row."""
     frame = found.frame
     empty = (None, None, f"{name} names no file here")
-    rows = [resolver.find(cell) if cell else empty for cell in _cells(found, files)]
+    # All is read before columns of these names are written: a table may have them, too.
+    cells, subjects = _cells(found, files), _subjects_of(found)
+    rows = [resolver.find(cell) if cell else empty for cell in cells]
     numbers = (
         pd.to_numeric(frame[found.columns["row"]], errors="coerce")
         if "row" in found.columns
         else pd.Series([place for _, place, _ in rows], index=frame.index, dtype=object)
     )
-    bad = numbers.isna() & ("row" in found.columns) | (numbers % 1 != 0) & numbers.notna()
+    bad = numbers.isna() & ("row" in found.columns)
+    bad |= ((numbers % 1 != 0) | (numbers < 0)) & numbers.notna()
     frame["row"] = numbers.where(numbers.between(0, 2**40), NO_ROW).fillna(NO_ROW).astype("int64")
-    shown = [cell or f"(row {place})" for place, cell in enumerate(_cells(found, files))]
+    shown = [cell or f"(row {place})" for place, cell in enumerate(cells)]
     frame["file"] = [file or text for (file, _, _), text in zip(rows, shown, strict=True)]
     _name_records(found)
     verdict = pd.Series([reason for _, _, reason in rows], index=frame.index, dtype=object)
@@ -260,13 +264,12 @@ def _by_path(found: Rows, resolver: Resolver, files: Files, name: str, options: 
     again = frame["record_id"].duplicated() & verdict.isna()
     verdict[again] = f"{name} names this record twice"
     named = set(frame["file"])
-    if "subject" in found.columns:
-        _subjects_from_column(found)
-        lost = frame["subject_id"].isna() & verdict.isna()
+    if subjects is not None:
+        lost = subjects.isna() & verdict.isna()
         verdict[lost] = "the subject is missing, so the record cannot be kept out of another split"
-        found.frame["subject_id"] = frame["subject_id"].fillna("")
+        frame["subject_id"] = subjects.fillna("")
     _reject(found, verdict.notna(), verdict)
-    if "subject" not in found.columns:
+    if subjects is None:
         _subjects_from_paths(found, options)
     found.rejected += [
         Rejection(file, record_name(file), f"{name} does not list this file")
@@ -281,14 +284,18 @@ def _cells(found: Rows, files: Files) -> list[str | None]:
     return [files.records[0]] * len(found.frame)
 
 
-def _subjects_from_column(found: Rows) -> None:
-    found.frame["subject_id"] = found.frame[found.columns["subject"]]
+def _subjects_of(found: Rows) -> pd.Series | None:
+    """Read the subjects; `7.0`, which spreadsheets write beside empty cells, is 7."""
+    if "subject" not in found.columns:
+        return None
+    cells = found.frame[found.columns["subject"]]
+    return cells.str.replace(r"^(\d+)\.0+$", r"\1", regex=True)
 
 
 def _by_subject(found: Rows, root: Path, files: Files, name: str, options: Options) -> None:
     """Give each file the row of its subject."""
     column = found.columns["subject"]
-    table = found.frame.dropna(subset=[column])
+    table = found.frame.assign(**{column: _subjects_of(found)}).dropna(subset=[column])
     if table[column].duplicated().any():
         twice = table[column][table[column].duplicated()].iloc[0]
         raise DataError(

@@ -145,6 +145,30 @@ def test_rows_of_a_big_array_are_records(tmp_path: Path) -> None:
     assert "no row 6" in reasons(store)["all.npy"]
 
 
+def test_rows_that_are_none_are_named(tmp_path: Path) -> None:
+    root = tmp_path / "own"
+    write_npy(root / "x.npy", 6, 2, 500)
+    cells = (0, 1, 1, 9, -1, "x", "", "1.5")
+    rows = [(cell, f"p{place}", place % 2) for place, cell in enumerate(cells)]
+    write_table(root / "t.csv", [("row", "subject", "label"), *rows])
+    store = pack(root, row="row", **ARRAYS)
+    assert list(store.table["record_id"]) == ["x#0", "x#1"]
+    found = [one.reason for one in store.manifest.rejected]
+    assert sum("row number is missing or no whole number" in reason for reason in found) == 4
+    assert any("no row 9" in reason for reason in found)
+    assert store.manifest.counts == {"found": 8, "kept": 2, "rejected": 6}
+
+
+@pytest.mark.parametrize("column", ["record_id", "subject_id", "row"])
+def test_subjects_are_read_whatever_their_column_is_called(tmp_path: Path, column: str) -> None:
+    root = tmp_path / "own"
+    for number in range(3):
+        write_sound(root / f"r{number}.wav", seed=number)
+    rows = [("r0.wav", "7", 0), ("r1.wav", "7.0", 0), ("r2.wav", "08", 1)]
+    write_table(root / "t.csv", [("path", column, "label"), *rows])
+    assert list(pack(root, subject=column).table["subject_id"]) == ["7", "7", "08"]
+
+
 def test_a_row_may_stand_behind_the_path(tmp_path: Path) -> None:
     root = tmp_path / "big"
     write_hdf5(root / "all.h5", np.ones((3, 2, 500), np.float32) * np.arange(3)[:, None, None])
