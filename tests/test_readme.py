@@ -85,6 +85,42 @@ def test_make_refuses_unknown_names_and_lists_those_there_are(words: list[str], 
     assert says in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("there", "words", "real", "lacking"),
+    [
+        (["circor"], ["finetune", "TASK=circor_murmur"], True, ""),
+        (["ptb-xl", "csn"], ["finetune", "TASK=csn_rhythm"], True, ""),
+        (["csn"], ["finetune", "TASK=csn_rhythm", "FROM=scratch"], True, ""),
+        (["code15"], ["finetune", "FROM=scratch"], True, ""),
+        (["ptb-xl"], ["pretrain"], True, ""),
+        (["ptb-xl", "code15"], ["finetune", "TASK=circor_murmur"], False, "circor"),
+        (["csn"], ["finetune", "TASK=csn_rhythm"], False, "ptb-xl"),
+        (["ptb-xl"], ["sweep"], False, "code15"),
+        (["code15"], ["pretrain"], False, "ptb-xl"),
+    ],
+)
+def test_make_takes_the_real_data_that_a_task_needs(
+    there: list[str], words: list[str], real: bool, lacking: str, tmp_path: Path
+) -> None:
+    for name in there:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "table.csv").touch()
+    environment = {name: value for name, value in os.environ.items() if name != "MAKEFLAGS"}
+    done = subprocess.run(
+        ["make", "-n", "-o", "setup", *words],
+        cwd=ROOT,
+        env=environment | {"PAHCL_DATA": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (f"PAHCL_DATA={tmp_path} PAHCL_STORES=stores" in done.stdout) == real
+    assert ("pahcl simulate" in done.stdout) != real
+    paper = not words[1:] or not words[1].startswith("TASK=")
+    assert words[0] != "finetune" or ("protocol/cinc2024/0.1.yaml" in done.stdout) == paper
+    assert real or f"since {tmp_path} holds no {lacking}." in done.stdout
+
+
 @pytest.mark.parametrize(("page", "line"), PAHCL_LINES, ids=lambda value: str(value)[-60:])
 def test_pahcl_lines_have_verb_options_and_configs(
     page: Path,
