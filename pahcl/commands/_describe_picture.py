@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 from matplotlib.figure import Figure
 
 from pahcl.commands._describe_contents import Contents
-from pahcl.commands._describe_task import answers, parts_of
+from pahcl.commands._describe_task import Flags, answers, parts_of
 from pahcl.reports.datasets import Bars, Histogram, dataset_figure
 from pahcl.reports.style import FAINT, PALETTE
 from pahcl.task import Task
@@ -37,10 +39,7 @@ def draw(task: Task, contents: Contents) -> Figure:
             for k, output in enumerate(task.classes)
         ]
     else:
-        true, known = answers(task, targets)
-        counts = {name: true[here].sum(axis=0) for name, here in parts.items()}
-        inside = np.logical_or.reduce(list(parts.values()))
-        labels = Bars(task.classes, counts, known[inside].sum(axis=0))
+        labels = _bars(task, contents, parts)
     around = [_durations(contents), _ages(contents)]
     module = contents.module
     kind = ", SIMULATED records" if contents.simulated else ""
@@ -50,6 +49,26 @@ def draw(task: Task, contents: Contents) -> Figure:
         f"subjects{kind}"
     )
     return dataset_figure(title, labels, [one for one in around if one is not None])
+
+
+def _bars(task: Task, contents: Contents, parts: dict[str, Flags]) -> Bars:
+    """Count what the task scores: records, or subjects, who have what any of their records has."""
+    true, known = answers(task, contents.targets(task))
+    unit = "records"
+    if task.level == "subject":
+        unit = "subjects"
+        codes, names = pd.factorize(contents.table["subject_id"])
+        true, known = _any_of(true, codes, len(names)), _any_of(known, codes, len(names))
+        parts = {name: _any_of(here, codes, len(names)) for name, here in parts.items()}
+    counts = {name: true[here].sum(axis=0) for name, here in parts.items()}
+    inside = np.logical_or.reduce(list(parts.values()))
+    return Bars(task.classes, counts, known[inside].sum(axis=0), unit)
+
+
+def _any_of(flags: Flags, codes: npt.NDArray[np.int64], number: int) -> Flags:
+    found = np.zeros((number, *flags.shape[1:]), dtype=bool)
+    np.logical_or.at(found, codes, flags)
+    return found
 
 
 def _durations(contents: Contents) -> Histogram | None:

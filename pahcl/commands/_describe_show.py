@@ -107,7 +107,10 @@ def task(console: Console, facts: _Facts, task: Task) -> None:
         for unit in ("records",) if alone else ("records", "subjects"):
             _classes(console, labels["parts"], unit)
         if alone:
-            _say(console, "Each record is of another subject: counts by subject are the same.")
+            _say(
+                console,
+                "Each record counts as a subject of its own, so counts are the same.",
+            )
     _together(console, task, labels)
     if there["why_no_splits"]:
         _say(console, f"No splits: {there['why_no_splits']}")

@@ -198,7 +198,8 @@ def _show(
             table.add_row(*map(Text, row))
         console.print(table)
 
-    head = f"{scorer.title}: {path}, {found.n_units} {scorer.unit}s, {found.n_subjects} subjects"
+    counted = [f"{found.n_units} {scorer.unit}s", f"{found.n_subjects} subjects"]
+    head = ", ".join([f"{scorer.title}: {path}", *dict.fromkeys(counted)])
     interval = f"{100 * level:g} % interval over subjects"
     scores = [["score", "value", interval]]
     for name, value in found.metrics.items():

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from pahcl.commands._common import modules_in, write_json
+from pahcl.commands._common import modules_in, nearest, write_json
 from pahcl.errors import DataError, UsageError
 
 
@@ -97,7 +97,10 @@ def _find(dataset: str) -> _Simulator:
     }
     known = {name: module for name, module in modules.items() if hasattr(module, "write")}
     if dataset not in known:
-        raise UsageError(f"There is no simulator `{dataset}`; there are: {', '.join(known)}.")
+        raise UsageError(
+            f"There is no simulator `{dataset}`{nearest(dataset, known)}; there are: "
+            f"{', '.join(known)}."
+        )
     return cast(_Simulator, known[dataset])
 
 

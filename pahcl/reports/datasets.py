@@ -35,13 +35,15 @@ class Bars:
 
     Args:
         names: The classes.
-        counts: Positive records of each class, `[K]`, by split.
-        labelled: Records of these splits that are labelled for each class, `[K]`.
+        counts: Positives of each class, `[K]`, by split.
+        labelled: How many of these splits are labelled for each class, `[K]`.
+        unit: What is counted: records or subjects.
     """
 
     names: Sequence[str]
     counts: Mapping[str, npt.NDArray[np.int64]]
     labelled: npt.NDArray[np.int64]
+    unit: str = "records"
 
 
 @dataclass(frozen=True)
@@ -118,11 +120,11 @@ def _bars(axes: Axes, bars: Bars) -> None:
     axes.set_yticks(places, [shorten(bars.names[int(k)]) for k in chosen])
     axes.set_ylim(max(len(chosen), FEWEST_ROWS) + 0.5, -0.6)  # a row for the legend
     axes.set_xlim(0, 1.22 * max(reached.max(initial=0), 1))
-    axes.set_xlabel("positive records")
+    axes.set_xlabel(f"positive {bars.unit}")
     axes.grid(visible=False, axis="y")
     rest = len(bars.names) - len(chosen)
     more = f" (the {len(chosen)} most frequent of {len(bars.names)})" if rest else ""
-    axes.set_title(f"Positive records by class and split, and share of the labelled{more}")
+    axes.set_title(f"Positive {bars.unit} by class and split, and share of the labelled{more}")
     axes.legend(loc="lower right", ncols=len(bars.counts))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from pahcl.evaluation.intervals import Interval
+from pahcl.task import Task
 
 METRIC_TITLES = {
     "auroc": "AUROC",
@@ -27,11 +28,11 @@ CAPITAL = frozenset({"auroc", "auprc", "f1", "brier", "r2", "pearson"})
 """Metrics whose title begins with a capital letter everywhere."""
 
 METRIC_MEANINGS = {
-    "auroc": "how often a positive record gets a higher score than a negative one; 0.5 = chance",
+    "auroc": "how often a positive gets a higher score than a negative; 0.5 = chance",
     "auprc": "precision averaged over recall; chance = the share of positives",
     "f1": "harmonic mean of precision and sensitivity at the threshold",
-    "sensitivity": "share of the positive records that were found",
-    "specificity": "share of the negative records that were left alone",
+    "sensitivity": "share of the positives that were found",
+    "specificity": "share of the negatives that were left alone",
     "accuracy": "share of right decisions; misleading where positives are rare",
     "calibration_error": "mean gap between probability and observed share; 0 = honest",
     "brier": "mean squared error of the probability; lower is better",
@@ -44,6 +45,11 @@ METRIC_MEANINGS = {
 
 AVERAGES = {"macro": "mean over classes", "micro": "all decisions pooled", "weighted": "by support"}
 UNITS_OF_TARGET = frozenset({"mae", "rmse"})
+
+
+def scored_units(task: Task) -> tuple[str, str]:
+    """Name what a task scores, one and many: records, or the people whom they are of."""
+    return ("person", "people") if task.level == "subject" else ("record", "records")
 
 
 def split_average(metric: str) -> tuple[str, str]:

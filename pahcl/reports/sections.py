@@ -15,7 +15,7 @@ from pahcl.reports.classification import (
     roc_curves,
 )
 from pahcl.reports.curves import learning_curves
-from pahcl.reports.names import count, listing, metric_title, number
+from pahcl.reports.names import count, listing, metric_title, number, scored_units
 from pahcl.reports.paper import gallery
 from pahcl.reports.regression import agreement, error_by_group, estimates
 from pahcl.reports.robust import robustness_sections
@@ -62,7 +62,7 @@ def _numbers(run: Run, task: Task | None) -> Section:
     tables = [key_numbers(run, task)]
     if "metrics" in official:
         tables.append(official_table(official, run.bootstrap("level", 0.95)))
-        notes = [*notes, *official.get("notes", [])]
+        notes = [*notes, *(note for note in official.get("notes", []) if note not in notes)]
     elif official:
         notes = [*notes, f"{official.get('scorer')} gave no score: {official.get('failed')}"]
     remarks = tuple(f"{note[:1].upper()}{note[1:].rstrip('.')}." for note in map(str, notes))
@@ -126,8 +126,9 @@ def _ranking(task: Task, main: Sequence[ClassScores], note: str) -> Section:
     dot = "The dot marks the decisions that were taken."
     if task.kind == "multiclass":
         dot += " It may lie off the curve, for the likeliest of several classes was taken."
-    roc = ", ".join(f"{one.name} {number(one.auroc)}" for one in main)
-    prc = ", ".join(f"{one.name} {number(one.auprc)}" for one in main)
+    many = scored_units(task)[1]
+    roc = ", ".join(f"{by.name} {number(by.auroc)}" for by in main)
+    prc = ", ".join(f"{by.name} {number(by.auprc)}" for by in main)
     drawn = (
         picture(
             roc_curves(main),
@@ -141,13 +142,13 @@ def _ranking(task: Task, main: Sequence[ClassScores], note: str) -> Section:
             precision_recall_curves(main),
             "prc",
             f"Precision-recall curves. AUPRC: {prc}.",
-            "Precision and recall: how many of the records that were called positive are so "
+            f"Precision and recall: how many of the {many} that were called positive are so "
             "(upwards), against how many of the positives were found (to the right). The dashed "
-            "line is chance: the share of positives. Steps are single records: a staircase means "
+            f"line is chance: the share of positives. Steps are single {many}: a staircase means "
             "few positives.",
         ),
     )
-    return Section("ranking", "Does it rank the right records first?", drawn, note=note)
+    return Section("ranking", f"Does it rank the right {many} first?", drawn, note=note)
 
 
 def _decisions(
@@ -161,8 +162,8 @@ def _decisions(
         alt = f"Confusion tables of {_names(main)}."
     caption = (
         "Confusion: rows are the truth, columns what was decided. Each cell holds the number of "
-        "records and its share of the row; the stronger the colour, the larger the share. Right "
-        "decisions lie on the diagonal from the upper left."
+        f"{scored_units(task)[1]} and its share of the row; the stronger the colour, the larger "
+        "the share. Right decisions lie on the diagonal from the upper left."
     )
     tables: tuple[Table, ...] = ()
     if run.thresholds():
@@ -177,21 +178,22 @@ def _calibration(run: Run, task: Task, main: Sequence[ClassScores], note: str) -
     if run.predictions is None:
         return Section("calibration", "Are its probabilities honest?", note=note)
     errors = {one.name: run.class_interval(one.name, "calibration_error").value for one in main}
+    many = scored_units(task)[1]
     drawn = (
         picture(
             reliability_diagrams(task, run.predictions, main, errors),
             "reliability",
             f"Reliability diagrams of {_names(main)}.",
-            "Reliability: records are sorted into 15 bins by their probability; of those given "
+            f"Reliability: {many} are sorted into 15 bins by their probability; of those given "
             "30 %, 30 % should be positive (dashed). Below the line the probabilities are too "
             "high, above it too low. Whiskers are 95 % intervals of the share, grey bars the "
-            "number of records a bin. ECE, the expected calibration error, is the mean gap.",
+            f"number of {many} a bin. ECE, the expected calibration error, is the mean gap.",
         ),
         picture(
             score_histograms(main),
             "scores",
             f"Histograms of the probabilities of {_names(main)}, by truth.",
-            "Scores: how the probabilities of the truly positive and of the truly negative records "
+            f"Scores: how the probabilities of the truly positive and the truly negative {many} "
             "are spread, each group by itself (its bars add up to 1). The less the two overlap the "
             "better. A dashed line is the threshold.",
         ),

@@ -14,6 +14,7 @@ from pahcl.reports.names import (
     metric_title,
     number,
     percent,
+    scored_units,
     span,
     split_average,
 )
@@ -210,10 +211,11 @@ def _unfinished(run: Run) -> list[str]:
 
 def support_warnings(run: Run, task: Task) -> list[str]:
     """Warn of classes and outputs with too little to measure in the records that were scored."""
+    one, many = scored_units(task)
     if task.kind == "regression":
         labelled = {name: run.support(name).get("labelled", FEW_POSITIVES) for name in task.classes}
         thin = [f"{name} ({n})" for name, n in labelled.items() if n < FEW_POSITIVES]
-        return [f"Fewer than {FEW_POSITIVES} labelled records: {listing(thin)}."] if thin else []
+        return [f"Fewer than {FEW_POSITIVES} labelled {many}: {listing(thin)}."] if thin else []
     supports = {name: run.support(name) for name in task.classes}
     known = {name: s for name, s in supports.items() if "positives" in s}
     undefined = [n for n, s in known.items() if not s["positives"] or not s.get("negatives", 1)]
@@ -225,12 +227,12 @@ def support_warnings(run: Run, task: Task) -> list[str]:
         left = len(task.classes) - len(undefined)
         effect = f"; the macro AUROC is the mean over {left} of {len(task.classes)} classes"
         found.append(
-            f"Not defined, because all records are positive or all are negative: "
+            f"Not defined, because all {many} are positive or all are negative: "
             f"{listing(undefined)}{effect if len(task.classes) > 1 else ''}."
         )
     if few:
         found.append(
-            f"Fewer than {FEW_POSITIVES} positive records: {listing(few)}. One record more or less "
+            f"Fewer than {FEW_POSITIVES} positive {many}: {listing(few)}. One {one} more or less "
             "moves these numbers visibly."
         )
     return found

@@ -15,6 +15,8 @@ from matplotlib.image import imread
 
 from pahcl.cli import main
 from pahcl.commands._common import datasets, find_data_module
+from pahcl.commands._describe_contents import find_contents
+from pahcl.commands._describe_picture import draw
 from pahcl.commands._describe_task import answers
 from pahcl.files import sha256_file
 from pahcl.reports.datasets import Bars, Histogram, dataset_figure
@@ -210,7 +212,7 @@ def test_what_occurs_together_is_counted(
     assert facts["labels_per_record"] == {str(key): value for key, value in counts.items()}
     said = capsys.readouterr().out
     assert "Records with both classes" in said
-    assert "Each record is of another subject" in said
+    assert "Each record counts as a subject of its own" in said
     described("ptbxl", "all", "--store", stores / "ptbxl")
     assert "Most frequent pairs" in capsys.readouterr().out
 
@@ -246,6 +248,19 @@ def test_the_picture_is_whole_and_the_same_every_time(
     pixels = imread("a.PNG", format="png")
     assert pixels.shape[1] > 1500
     assert (pixels[..., 3] == 1).all()  # on white, wherever it is pasted
+
+
+def test_the_picture_counts_people_where_people_are_scored(corpora: Path, place: Path) -> None:
+    cls = find_data_module("circor")
+    contents = find_contents(cls, str(corpora / "circor"), None)
+    assert contents is not None
+    task = cls.tasks["murmur"]
+    bars = draw(task, contents).axes[0]
+    facts = described("circor", "murmur", "--root", corpora / "circor")["labels"]["parts"]["all"]
+    assert bars.get_xlabel() == "positive subjects"
+    assert [int(text.get_text().split()[0]) for text in bars.texts] == [
+        facts["classes"][name]["subjects"]["positive"] for name in task.classes
+    ]
 
 
 def test_a_picture_of_the_publishers_tables_has_no_durations(corpora: Path, place: Path) -> None:

@@ -55,6 +55,7 @@ def test_the_training_set_of_2022_through_the_door(capsys):
     said = capsys.readouterr().out
     assert "weighted_accuracy ↑" in said
     assert "cost ↓" in said
+    assert "p.parquet, 942 subjects\n" in said  # once, not as many units and as many subjects
     facts = json.loads(Path("s.json").read_text())
     assert round(facts["metrics"]["weighted_accuracy"]["value"], 3) == 0.499
     assert round(facts["metrics"]["cost"]["value"]) == 14851

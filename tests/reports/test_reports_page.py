@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -127,6 +128,37 @@ def test_few_and_missing_positives_are_warned_of(tmp_path: Path) -> None:
     page = render_run(run)
     check(page)
     assert "no positive record" in page
+
+
+def test_people_are_not_called_records_where_people_are_scored(tmp_path: Path) -> None:
+    task = replace(TASKS["multiclass"], level="subject")
+    page = render_run(load_run(fake_run(tmp_path / "e/r", task=task, n=30)))
+    check(page)
+    assert "Fewer than 20 positive people: " in page
+    assert "One person more or less" in page
+    assert "Does it rank the right people first?" in page
+    assert "Each cell holds the number of people" in page
+    assert "Reliability: people are sorted" in page
+    assert not re.search(r"positive records?|single records|negative records?", page)
+
+
+def test_a_note_that_the_official_scores_share_is_told_once(tmp_path: Path) -> None:
+    run = fake_run(tmp_path / "e/r", n=60)
+    metrics = json.loads((run / "metrics.json").read_text())
+    shared = "fewer than 10 positive subjects: AF (3)"
+    metrics["notes"] = [shared]
+    metrics["official"] = {
+        "title": "A challenge",
+        "source": "Its authors",
+        "headline": "score",
+        "lower_is_better": [],
+        "metrics": {"score": {"value": 0.5, "low": 0.4, "high": 0.6}},
+        "notes": [shared, "another note"],
+    }
+    (run / "metrics.json").write_text(json.dumps(metrics))
+    page = render_run(load_run(run))
+    assert page.count("Fewer than 10 positive subjects: AF (3)") == 1
+    assert "Another note" in page
 
 
 def test_a_class_that_nobody_labelled_does_not_break_the_page(tmp_path: Path) -> None:
