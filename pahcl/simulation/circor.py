@@ -227,9 +227,9 @@ def _write_files(folder: Path, one: _Sound) -> dict[str, Any]:
         if one.kind != "header_without_wav":
             _write_wav(folder / f"{name}.wav", counts, rate, cut=one.kind == "truncated_wav")
         if one.kind != "no_header":
-            text = f"{one.name} 1 {header_rate} {len(counts)}\n"
-            text += f"{one.name}.wav 16+44 1 16 0 0 0 0 {one.site}\n"
-            (folder / f"{name}.hea").write_text(text, encoding="ascii")
+            text = f"{one.name} 1 {header_rate} {len(counts)}\r\n"
+            text += f"{one.name}.wav 16+44 1 16 0 0 0 0 {one.site}\r\n"
+            (folder / f"{name}.hea").write_bytes(text.encode("ascii"))
         if one.kind != "no_states":
             (folder / f"{name}.tsv").write_text(_states_text(one), encoding="ascii")
     return {

@@ -215,7 +215,7 @@ def _draw(seed: tuple[int, ...], number: int) -> Patient:
         abnormal=abnormal,
         sites=_sites(rng, number),
         heart=draw_heart(rng, age, murmurs=_murmurs(rng) if loud else (), extra=sign),
-        noise=float(np.exp(rng.normal(0, 0.4))) * (4.0 if murmur == "Unknown" else 0.8),
+        noise=float(np.exp(rng.normal(0, 0.6))) * (3.2 if murmur == "Unknown" else 1.0),
         campaign="CC2014" if rng.random() < 0.41 else "CC2015",
     )
 

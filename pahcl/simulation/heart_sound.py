@@ -12,8 +12,8 @@ heard; `heart_cases` draws hearts and scenes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -127,7 +127,10 @@ class HeartSound:
         fs: Sampling rate in Hz.
         states: True states of the whole recording.
         beats: The beats that begin within it; R waves of an ECG come some 0.04 s before `first`.
-        murmurs: When each murmur sounds.
+        heart: Who is listened to, without what is not there to be heard.
+        scene: How.
+        murmurs: When each murmur of the heart sounds.
+        extras: Begins of third and fourth sounds and of clicks, those that the heart has.
         disturbances: When each kind of disturbance is heard.
     """
 
@@ -136,30 +139,44 @@ class HeartSound:
     fs: float
     states: HeartStates
     beats: Beats
+    heart: Heart
+    scene: Scene
     murmurs: tuple[Spans, ...] = ()
+    extras: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
     disturbances: Mapping[str, Spans] = field(default_factory=dict)
 
     def truth(self) -> dict[str, Any]:
         """Write down as plain types what a simulator keeps: times in seconds, to 0.1 ms.
 
         Begin and end of every first and second sound, those that the recording cuts included; the
-        begins of premature beats; when disturbances are heard.
+        begins of premature beats, of third and fourth sounds and clicks; of each murmur its words,
+        its size at the site, whether that is audible, and when it sounds; when disturbances are
+        heard.
         """
         states = self.states
 
+        def rounded(spans: Iterable[Sequence[float]]) -> list[list[float]]:
+            return [[round(begin, 4), round(end, 4)] for begin, end in spans]
+
         def intervals(state: int) -> list[list[float]]:
             here = states.state == state
-            edges = np.stack([states.start[here], states.end[here]], axis=1)
-            return [[round(begin, 4), round(end, 4)] for begin, end in edges.tolist()]
+            return rounded(np.stack([states.start[here], states.end[here]], axis=1).tolist())
 
         return {
             "first_sounds": intervals(S1),
             "second_sounds": intervals(S2),
             "premature": np.round(self.beats.first[self.beats.kind > 0], 4).tolist(),
-            "disturbances": {
-                name: [[round(begin, 4), round(end, 4)] for begin, end in spans]
-                for name, spans in self.disturbances.items()
-            },
+            "extra_sounds": {name: np.round(at, 4).tolist() for name, at in self.extras.items()},
+            "murmurs": [
+                {
+                    **asdict(murmur),
+                    "size": round(murmur.size_at(self.scene.site), 4),
+                    "audible": murmur.is_heard(self.scene.site),
+                    "spans": rounded(spans),
+                }
+                for murmur, spans in zip(self.heart.murmurs, self.murmurs, strict=True)
+            ],
+            "disturbances": {name: rounded(spans) for name, spans in self.disturbances.items()},
         }
 
 
@@ -172,6 +189,8 @@ def simulate(heart: Heart, scene: Scene, seed: tuple[int, ...]) -> HeartSound:
         seed: Names the recording; the same numbers give the same samples, whatever else is drawn.
     """
     timing, sounding, disturbing = (np.random.default_rng([*seed, part]) for part in range(3))
+    if scene.heart == 0:
+        heart = replace(heart, murmurs=(), third=0.0, fourth=0.0, click=0.0)
     beats = draw_beats(timing, heart.rhythm, scene.duration, _MARGIN)
     samples = round((scene.duration + 2 * _MARGIN) * scene.fs)
     clean = _valves(sounding, heart, scene, beats, samples)
@@ -196,13 +215,23 @@ def simulate(heart: Heart, scene: Scene, seed: tuple[int, ...]) -> HeartSound:
         signal[round(begin * scene.fs) : round(end * scene.fs)] = 0
     if lost:
         disturbances["dropouts"] = lost
+    extras = _extra_times(heart, beats)
+    if scene.heart == 0:
+        beats = beats.within(0)
     return HeartSound(
         signal=signal,
         clean=clean,
         fs=scene.fs,
         states=beats.states(scene.duration),
         beats=beats.within(scene.duration),
+        heart=heart,
+        scene=scene,
         murmurs=tuple(_cut(heard, scene.duration) for heard in spans),
+        extras={
+            name: at[(at >= 0) & (at < scene.duration)]
+            for name, at in extras.items()
+            if getattr(heart, name) > 0
+        },
         disturbances=disturbances,
     )
 
@@ -233,14 +262,11 @@ def _valves(
         for when, size, pitch, decay, strength in events
     ]
     slow, usual = 0.028 * pace, np.where(early, 0.4, 1.0)
-    rest = np.diff(beats.second, append=beats.second[-1] + 0.8) - (beats.second - beats.first)
-    third = beats.second + np.minimum(0.15, 0.4 * rest)
-    fourth = beats.first - np.minimum(0.11, 0.3 * rest)
-    systole = beats.second - beats.first_end
+    at = _extra_times(heart, beats)
     extra = [
-        (third, low * heart.third, 32.0, slow, usual),
-        (fourth, low * heart.fourth, 28.0, slow, usual),
-        (beats.first_end + heart.click_at * systole, heart.click, 135.0, 0.2 * slow, usual),
+        (at["third"], low * heart.third, 32.0, slow, usual),
+        (at["fourth"], low * heart.fourth, 28.0, slow, usual),
+        (at["click"], heart.click, 135.0, 0.2 * slow, usual),
     ]
     sound = np.zeros(samples, dtype=np.float32)
     for when, size, pitch, decay, strength in [*events, *snaps, *extra]:
@@ -248,6 +274,17 @@ def _valves(
             height = np.clip(pitch * heart.pitch * rng.uniform(0.94, 1.06), _LOWEST, _HIGHEST)
             _strike(sound, scene.fs, when, size * strength, float(height), decay)
     return sound
+
+
+def _extra_times(heart: Heart, beats: Beats) -> dict[str, npt.NDArray[np.float64]]:
+    """Say when third and fourth sounds and clicks would begin, beat by beat."""
+    rest = np.diff(beats.second, append=beats.second[-1] + 0.8) - (beats.second - beats.first)
+    systole = beats.second - beats.first_end
+    return {
+        "third": beats.second + np.minimum(0.15, 0.4 * rest),
+        "fourth": beats.first - np.minimum(0.11, 0.3 * rest),
+        "click": beats.first_end + heart.click_at * systole,
+    }
 
 
 def _strike(

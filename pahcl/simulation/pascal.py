@@ -20,7 +20,7 @@ from pahcl.errors import UsageError
 from pahcl.simulation.corpus import claim_folder, write_mark
 from pahcl.simulation.heart_sound import Heart
 from pahcl.simulation.pascal_people import RATES, Take, draw_person, draw_word, record
-from pahcl.simulation.sound_files import Counts, truth_of, wav, with_list_chunk
+from pahcl.simulation.sound_files import Counts, wav, with_list_chunk
 
 UGLY: Mapping[str, int] = {
     "unknown_label": 1,
@@ -306,5 +306,5 @@ def _truth(one: _Record) -> dict[str, Any]:
         "label": one.word,
         "noisy": one.take.noisy,
         "findings": list(one.take.findings),
-        **truth_of(one.take.sound),
+        **one.take.sound.truth(),
     }

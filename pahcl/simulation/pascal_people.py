@@ -27,7 +27,11 @@ SHARES: Mapping[str, Mapping[str, float]] = {
 PLACES: Mapping[str, Site] = {"A": "AV", "B": "PV", "C": "TV", "D": "MV"}
 """Places of set B; the publisher does not say what its letters mean."""
 
-SHORTEST, LONGEST = 1.0, 12.0
+SHORTEST: Mapping[str, float] = {"a": 1.0, "b": 4.0}
+"""Least length in seconds. A shorter sound of set B may hold no extrasystole; it is that of all
+classes, so that the length tells nothing."""
+
+LONGEST = 12.0
 _MISTAKEN = 0.03
 
 
@@ -104,10 +108,8 @@ def record(
         seconds: Its length; None draws one.
     """
     noisy = bool(rng.random() < (0.3 if which == "b" else 0.1))
-    drawn = float(np.clip(rng.lognormal(np.log(4.0), 0.55), SHORTEST, LONGEST))
-    duration = round(min(drawn * (1.4 if which == "a" else 1.0), LONGEST), 3)
-    if word == "extrastole":
-        duration = max(duration, 4.0)  # shorter ones may hold none
+    drawn = float(rng.lognormal(np.log(5.6), 0.55))
+    duration = round(float(np.clip(drawn, SHORTEST[which], LONGEST)), 3)
     fs, band = (SLOW_RATE, (35.0, 1500.0)) if which == "a" else (RATES["b"], (18.0, 900.0))
     site = PLACES.get(place, "MV") if which == "b" else "MV"
     scene = draw_scene(rng, fs, seconds or duration, site, 3.0 if noisy else 0.8, band)

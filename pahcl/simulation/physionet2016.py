@@ -28,7 +28,7 @@ from pahcl.simulation.physionet2016_files import (
     write_tables,
 )
 from pahcl.simulation.physionet2016_sets import SETS, Person, draw_person, letters
-from pahcl.simulation.sound_files import Counts, to_counts, truth_of, wav, with_list_chunk
+from pahcl.simulation.sound_files import Counts, to_counts, wav, with_list_chunk
 
 UGLY: Mapping[str, int] = {
     "list_chunk": 1,
@@ -242,5 +242,5 @@ def _truth(record: _Record) -> dict[str, Any]:
         "quality": record.quality,
         "ecg": record.ecg,
         "copy_of": record.source,
-        **truth_of(record.sound),
+        **record.sound.truth(),
     }

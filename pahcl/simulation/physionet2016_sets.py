@@ -54,6 +54,10 @@ SETS: Mapping[str, Source] = {
 }
 """The sources differ in devices and prevalence; numbers are set by hand, orders as published."""
 
+_NOISE = {"clean": (1.5, 0.6), "noisy": (3.5, 0.5)}
+"""Median of a recording's factor on all disturbances and the spread of its logarithm. Whether one
+can be judged is not to be told from its noise alone, as it cannot be in the challenge's sounds."""
+
 ROUND = sum(source.turns for source in SETS.values())
 
 
@@ -106,7 +110,8 @@ def draw_person(rng: Generator, letter: str, fs: float, seconds: float | None = 
     heart = draw_heart(rng, age, murmurs=murmurs, extra=extra, extrasystoles=early)
     duration = round(float(seconds or rng.uniform(*source.seconds)), 3)
     site = SITES[int(rng.integers(len(SITES)))]
-    noise = source.noise * (5.0 if noisy else 1.0)
+    median, spread = _NOISE["noisy" if noisy else "clean"]
+    noise = source.noise * median * float(np.exp(rng.normal(0, spread)))
     scene = draw_scene(rng, fs, duration, site, noise, source.band)
     findings = [f"{one.phase} murmur of grade {one.grade}" for one in murmurs]
     findings += [f"{extra} sound" if extra != "click" else "click"] if extra else []

@@ -6,13 +6,10 @@ import io
 import struct
 import zlib
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
-
-from pahcl.simulation.heart_sound import HeartSound
 
 Counts = npt.NDArray[np.int16]
 
@@ -26,21 +23,6 @@ def to_counts(signal: npt.NDArray[np.floating]) -> Counts:
     """Convert shares of full scale to counts of 16 bit."""
     scaled = np.round(np.asarray(signal, dtype=np.float64) * 32768)
     return np.clip(scaled, -32768, 32767).astype(np.int16)
-
-
-def truth_of(sound: HeartSound) -> dict[str, Any]:
-    """Write down what is true of a sound: its beats, and when it is disturbed.
-
-    `beats` has for each beat that begins within the sound the begin and end of its first and its
-    second sound, in seconds to 0.1 ms.
-    """
-    beats, said = sound.beats, sound.truth()
-    edges = np.stack([beats.first, beats.first_end, beats.second, beats.second_end], axis=1)
-    return {
-        "beats": np.round(edges, 4).tolist(),
-        "premature": said["premature"],
-        "disturbances": said["disturbances"],
-    }
 
 
 def wav(counts: Counts, fs: int) -> bytes:

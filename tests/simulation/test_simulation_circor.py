@@ -146,6 +146,26 @@ def test_states_are_the_truth_within_some_milliseconds(
     assert (slips < 0).any()
 
 
+def test_noise_alone_does_not_tell_what_is_unknown() -> None:
+    people = [draw_patient((5, 11), number) for number in range(400)]
+    unknown = np.array([one.murmur == "Unknown" for one in people])
+    noise = np.array([one.noise for one in people])
+    found = (noise[unknown][:, None] > noise[~unknown]).mean()  # the AUROC
+    assert 0.8 < found < 0.99
+
+
+def test_murmurs_are_kept_as_they_are(simulated: dict[str, Any]) -> None:
+    """Also those of whom the table says nothing, as where nobody could tell."""
+    good = [one for one in simulated["records"].values() if one["case"] == "good"]
+    assert all(bool(one["murmurs"]) == one["murmur"] for one in good)
+    assert all(any(m["audible"] for m in one["murmurs"]) == one["murmur_here"] for one in good)
+
+
+def test_headers_end_their_lines_as_the_publisher_does(root: Path) -> None:
+    data = (root / "training_data" / "2530_AV.hea").read_bytes()
+    assert data.count(b"\r\n") == data.count(b"\n") == 2
+
+
 def test_marks_are_a_stretch_of_the_truth() -> None:
     states = simulate(Heart(), Scene(fs=1000, duration=12), (1,)).states
     seen = {"whole": 0, "stopped": 0}

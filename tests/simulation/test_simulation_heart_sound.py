@@ -181,6 +181,34 @@ def test_a_murmur_lies_wholly_in_its_phase(phase: Phase, timing: Timing, quality
     assert sum(b - a for a, b in whole.murmurs[0]) == pytest.approx(part * length, rel=0.15)
 
 
+def test_the_truth_tells_of_murmurs_and_extra_sounds() -> None:
+    murmur = Murmur(phase="diastolic", timing="early", grade=3, pitch="high", origin="AV")
+    heart = Heart(murmurs=(murmur,), third=0.4, click=0.3)
+    sound = simulate(heart, replace(QUIET, site="AV"), (6,))
+    truth = sound.truth()
+    (told,) = truth["murmurs"]
+    assert (told["phase"], told["grade"]) == ("diastolic", 3)
+    assert told["size"] == pytest.approx(GRADE_SIZE[3])
+    assert told["audible"]
+    assert told["spans"] == [[round(a, 4), round(b, 4)] for a, b in sound.murmurs[0]]
+    assert set(truth["extra_sounds"]) == {"third", "click"}
+    for name, state in (("third", DIASTOLE), ("click", SYSTOLE)):
+        at = np.array(truth["extra_sounds"][name])
+        begins = (sound.states.start[:, None] <= at) & (at < sound.states.end[:, None])
+        assert len(at) > 3
+        assert set(sound.states.state[begins.argmax(axis=0)]) == {state}
+
+
+def test_where_no_heart_is_heard_there_is_no_truth_of_one() -> None:
+    heart = Heart(murmurs=(Murmur(),), third=0.4)
+    sound = simulate(heart, replace(QUIET, heart=0.0, speech=0.2), (6,))
+    truth = sound.truth()
+    assert not sound.clean.any()
+    assert truth.pop("disturbances")["speech"]
+    assert truth.pop("extra_sounds") == {}
+    assert not any(truth.values())
+
+
 @pytest.mark.parametrize("pitch", get_args(Pitch))
 def test_a_murmur_has_its_band(pitch: Pitch) -> None:
     heart = Heart(murmurs=(Murmur(grade=5, pitch=pitch),))

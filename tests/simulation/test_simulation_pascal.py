@@ -16,7 +16,7 @@ from data_modules.pascal import PASCALDataModule
 from pahcl.errors import RecordError, UsageError
 from pahcl.simulation import pascal
 from pahcl.simulation.pascal import UGLY
-from pahcl.simulation.pascal_people import RATES
+from pahcl.simulation.pascal_people import RATES, draw_person, record
 from pahcl.store import SignalStore
 
 
@@ -98,8 +98,7 @@ def test_marks_are_the_middle_of_true_sounds(root: Path) -> None:
             continue
         marked += 1
         assert facts["label"] == "normal"
-        beats = np.array(facts["beats"])
-        middles = np.sort(np.concatenate([beats[:, :2].mean(axis=1), beats[:, 2:].mean(axis=1)]))
+        middles = np.array(facts["first_sounds"] + facts["second_sounds"]).mean(axis=1)
         near = np.abs(states.start[:, None] - middles).min(axis=1)
         assert near.max() < 0.001
     assert marked >= 3
@@ -111,8 +110,20 @@ def test_an_artifact_holds_no_heart_and_says_what_it_is(root: Path) -> None:
     for facts in mark(root)["records"].values():
         if facts["truth"] == "artifact":
             assert facts["disturbances"]["speech"]
+            assert facts["first_sounds"] == facts["second_sounds"] == facts["murmurs"] == []
         if facts["truth"] == "murmur" and facts["case"] == "good":
             assert "systolic murmur" in facts["findings"][0]
+            assert facts["murmurs"][0]["phase"] == "systolic"
+            assert len(facts["murmurs"][0]["spans"]) >= 1
+
+
+def test_the_length_says_nothing_of_the_class() -> None:
+    lengths = set()
+    for word in ("normal", "murmur", "extrastole"):
+        heart = draw_person(np.random.default_rng(1), word)
+        takes = [record(np.random.default_rng(seed), "b", heart, word, (seed,)) for seed in (3, 4)]
+        lengths.add(tuple(len(take.sound.signal) for take in takes))
+    assert len(lengths) == 1
 
 
 def test_every_record_is_packed_or_rejected_as_the_counts_say(root: Path, tmp_path: Path) -> None:
