@@ -34,6 +34,8 @@ class Receipt:
         except (FileNotFoundError, NotADirectoryError, ValueError):
             facts = {}
         self.facts: dict[str, Any] = facts if isinstance(facts, dict) else {}
+        if not isinstance(self.facts.get("received", {}), dict):
+            del self.facts["received"]
 
     def say(self, facts: Mapping[str, Any]) -> None:
         """Set what holds for the data set as a whole, and write."""
@@ -54,7 +56,16 @@ class Receipt:
             self._write({**self.facts, "received": dict(sorted(received.items()))})
 
     def is_there(self, file: RemoteFile) -> bool:
-        """Say whether a file, or all members of an archive, are as they came."""
+        """Say whether a file, or all members of an archive, are as they came.
+
+        An entry that somebody has edited says nothing.
+        """
+        try:
+            return self._agrees(file)
+        except (KeyError, TypeError, AttributeError):
+            return False
+
+    def _agrees(self, file: RemoteFile) -> bool:
         entry = self.facts.get("received", {}).get(file.path)
         said = None if file.digest is None else str(file.digest)
         if not isinstance(entry, dict) or entry.get("publisher") != said:

@@ -324,6 +324,20 @@ def test_parts_of_zenodo_are_unpacked_and_known_again(code15: Publisher) -> None
     assert there()["exams_part1.hdf5"] == PARTS["exams_part1.hdf5"]
 
 
+@pytest.mark.parametrize("said", [{}, {"size": 1}, {"members": {"a": [1]}}, {"members": [1]}, 7])
+def test_a_note_that_somebody_has_edited_says_nothing(code15: Publisher, said: Any) -> None:
+    assert ask("code15")[0] == 0
+    before, note = there(), Path("out/download.json")
+    facts = json.loads(note.read_text())
+    for name, entry in facts["received"].items():
+        kept = {"publisher": entry["publisher"]}
+        facts["received"][name] = {**kept, **said} if isinstance(said, dict) else said
+    note.write_text(json.dumps(facts if said != 7 else {**facts, "received": [7]}))
+    status, again = ask("code15")
+    assert (status, there()) == (0, before)
+    assert again["counts"]["failed"] == 0
+
+
 def test_a_bad_part_of_zenodo_leaves_the_good_ones(code15: Publisher) -> None:
     bad = zipped({"exams_part0.hdf5": b"x", "/etc/passwd": b"x"})
     code15.files[f"{CODE15}exams_part0.zip"] = bad
