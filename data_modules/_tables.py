@@ -31,6 +31,11 @@ def read_table(path: Path, columns: Iterable[str]) -> pd.DataFrame:
     """
     with reading_table(path):
         table = pd.read_csv(path, low_memory=False)
+    if not isinstance(table.index, pd.RangeIndex):  # pandas took the first column for an index
+        raise DataError(
+            f"The rows of {path} have more cells than its heading has names, so that none of them "
+            "can be told. Fetch the file again."
+        )
     require_columns(path, table.columns, columns)
     return table
 

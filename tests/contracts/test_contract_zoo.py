@@ -202,7 +202,8 @@ def test_no_damaged_file_takes_others_with_it(
             found = outcome(name, root, tmp_path / "store")
             if isinstance(found, str):
                 assert several, f"{case}: one file stopped the whole corpus: {found}"
-                assert place.name in found or str(root) in found or "--root" in found, case
+                # The file, its folder, or the option that says how it is to be read.
+                assert place.name in found or str(root) in found or "`--" in found, case
             else:
                 lost = healthy[name] - found[0]
                 assert several or len(lost) <= 1, f"{case} lost {sorted(lost)}"

@@ -283,3 +283,11 @@ def test_the_simulated_corpus_is_accounted_for(corpora: Path, tmp_path: Path) ->
     assert "all samples are zero" in found
     assert "exams.csv does not list this exam" in found
     assert manifest.notes["age missing"] == 3
+
+
+def test_a_heading_that_lost_a_name_is_refused(root: Path) -> None:
+    path = root / "exams.csv"
+    head, _, rows = path.read_text(encoding="utf-8").partition("\n")
+    path.write_text(head.rsplit(",", 1)[0] + "\n" + rows, encoding="utf-8")
+    with pytest.raises(DataError, match="more cells than its heading has names"):
+        CODE15DataModule.index(root, 400.0)
