@@ -36,6 +36,8 @@ from pahcl.task import Task
 USUAL_SECONDS: dict[Modality, float] = {"ecg": 10.0, "pcg": 5.0}
 STATS = "processing_stats.json"
 """What PA-HCL writes beside its cycles; it knows their rate."""
+Z_SCORE = "z-score"
+"""Unit of samples that were divided by their own spread."""
 
 _LOOKED_AT, _TRIED = 8, 64
 _RESERVED = frozenset({"record_id", "subject_id", "file", "row", "age", "sex", "split"})
@@ -152,7 +154,7 @@ def _find_signals(root: Path, found: Rows, options: Options) -> _Signals:
     """Look at a few records, spread over the folder, and say what they have in common."""
     cycles = _are_cycles(root, found)
     # PA-HCL writes z-scores of whole recordings.
-    told = Facts(fs=_of_cycles(root, cycles, options), unit="z-score" if cycles else FULL_SCALE)
+    told = Facts(fs=_of_cycles(root, cycles, options), unit=Z_SCORE if cycles else FULL_SCALE)
     raws = list(_look(root, found.frame, options.key))
     sentences = [f"looked at {len(raws)} of {len(found.frame)} records"]
     modality = options.modality or _modality(root, found, raws, options, cycles)
@@ -259,6 +261,11 @@ def _facts(
         UsageError: The unit is not known.
     """
     unit = options.unit
+    if unit is not None and not is_voltage(unit) and unit not in (FULL_SCALE, Z_SCORE):
+        raise UsageError(
+            f"{said('unit')} is a voltage (mV, uV, V, 1e-4 V …), `{FULL_SCALE}` of sounds or "
+            f"`{Z_SCORE}`, not {unit!r}."
+        )
     if unit is None and any(raw.unit is None for raw in raws):
         if modality == "ecg":
             raise UsageError(

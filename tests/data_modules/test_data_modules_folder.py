@@ -486,6 +486,7 @@ def test_what_cannot_be_is_refused_in_words(
         ({"modality": "ecg"}, "unit of their samples"),
         ({"modality": "ecg", "unit": "mV"}, "do not name their channels"),
         ({"unit": "mV", "channels": ["I", "II"]}, "sampling rate"),
+        (ARRAYS | {"unit": "km"}, r"`--unit`.* is a voltage .* not 'km'"),
     ],
 )
 def test_arrays_need_what_they_do_not_say(tmp_path: Path, given: dict[str, Any], says: str) -> None:
