@@ -57,7 +57,7 @@ class CPSC2018DataModule(SignalDataModule):
     seconds = 10.0
     published_key = "filename"
     tasks: ClassVar[dict[str, Task]] = {
-        "nine": Task("nine", "multilabel", CLASSES, CLASSES, "macro_auroc"),
+        "nine": Task("nine", "multilabel", CLASSES, CLASSES, "macro_auroc", scorer="cpsc2018"),
         "af": Task("af", "binary", ("AF",), ("AF",), primary_metric="auroc"),
         "sex": Task("sex", "binary", ("male",), ("male",), primary_metric="auroc"),
         "age": Task("age", "regression", ("age",), ("age",), "mae", unit="years"),
