@@ -20,6 +20,9 @@ KEYS = ("ecg", "pcg", "signal", "signals", "tracings", "cycles", "data", "x")
 CYCLES = "cycles"
 """Data set whose rows are heart cycles, one record each, in PA-HCL's layout."""
 
+MOST_CYCLES = 10**6
+"""Most heart cycles of a file: a day has a tenth of that."""
+
 _RATES = ("fs", "sample_rate", "sampling_rate", "sampling_frequency", "frequency")
 _UNITS = ("unit", "units")
 _LARGEST_ARRAY = 2**50
@@ -63,7 +66,9 @@ def cycles(path: Path) -> int | None:
     try:
         with h5py.File(path, "r") as file:
             found = _dataset(file, CYCLES) if CYCLES in file else None
-            return None if found is None or len(found.shape) != 2 else int(found.shape[0])
+            if found is None or len(found.shape) != 2 or found.shape[0] > MOST_CYCLES:
+                return None
+            return int(found.shape[0])
     except (RecordError, *_ERRORS) as error:
         if isinstance(error, OSError) and is_machines_fault(error):
             raise

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 from own_files import (
+    noise,
     people,
     write_edf,
     write_hdf5,
@@ -233,6 +234,16 @@ def test_pa_hcl_cycles_of_both_forms(tmp_path: Path) -> None:
     assert (store.spec.fs, store.spec.modality, len(store)) == (2500, "pcg", 5)
     assert store.manifest.notes["parts of cycles, which hold the same samples again"] == 3
     np.testing.assert_allclose(signals(store)["subject_7/rec_2/rec_2#1"][0], rows[1], atol=1e-4)
+
+
+def test_a_file_that_promises_more_cycles_than_anybody_has_is_rejected(tmp_path: Path) -> None:
+    root = tmp_path / "own"
+    write_hdf5(root / "subject_1.h5", noise(3, 500), "cycles", fs=2000)
+    with h5py.File(root / "subject_2.h5", "w") as file:
+        file.create_dataset("cycles", shape=(10**12, 500), dtype="f4", chunks=(1, 500))
+    store = pack(root, modality="pcg", unit="z-score")
+    assert len(store) == 3
+    assert "more than any record" in reasons(store)["subject_2.h5"]
 
 
 def test_pa_hcl_downstream_tables_are_read_together(tmp_path: Path) -> None:
