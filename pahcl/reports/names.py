@@ -22,9 +22,11 @@ METRIC_TITLES = {
     "r2": "R²",
     "pearson": "Pearson correlation",
     "loss": "Loss",
+    "uar": "Unweighted average recall",
+    "macc": "MAcc",
 }
 
-CAPITAL = frozenset({"auroc", "auprc", "f1", "brier", "r2", "pearson"})
+CAPITAL = frozenset({"auroc", "auprc", "f1", "brier", "r2", "pearson", "macc"})
 """Metrics whose title begins with a capital letter everywhere."""
 
 METRIC_MEANINGS = {
@@ -65,6 +67,12 @@ def metric_title(metric: str) -> str:
     average, base = split_average(metric)
     title = METRIC_TITLES.get(base, base.replace("_", " "))
     return f"{average.capitalize()} {_lowered(base, title)}" if average else title
+
+
+def official_title(metric: str) -> str:
+    """Write the name of an official score for a heading, also of one that no other run has."""
+    title = metric_title(metric)
+    return f"{title[0].upper()}{title[1:]}"
 
 
 def metric_in_sentence(metric: str) -> str:

@@ -16,6 +16,7 @@ from pahcl.reports.names import (
     metric_title,
     narrow_span,
     number,
+    official_title,
     rounded_percent,
     split_average,
 )
@@ -106,7 +107,7 @@ def official_table(official: Mapping[str, Any], level: float) -> Table:
         strong = name == official["headline"]
         rows.append(
             (
-                Cell(name.replace("_", " "), strong=strong),
+                Cell(official_title(name), strong=strong),
                 Cell(number(interval.value, digits), strong=strong),
                 Cell(narrow_span(interval, digits) or "–"),
                 Cell("lower is better" if name in lower else "higher is better"),

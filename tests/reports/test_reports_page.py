@@ -152,13 +152,18 @@ def test_a_note_that_the_official_scores_share_is_told_once(tmp_path: Path) -> N
         "source": "Its authors",
         "headline": "score",
         "lower_is_better": [],
-        "metrics": {"score": {"value": 0.5, "low": 0.4, "high": 0.6}},
+        "metrics": {
+            name: {"value": 0.5, "low": 0.4, "high": 0.6}
+            for name in ("score", "macro_auroc", "uar")
+        },
         "notes": [shared, "another note"],
     }
     (run / "metrics.json").write_text(json.dumps(metrics))
     page = render_run(load_run(run))
     assert page.count("Fewer than 10 positive subjects: AF (3)") == 1
     assert "Another note" in page
+    assert "Unweighted average recall" in page
+    assert ">Score<" in page.replace("<strong>", "").replace("</strong>", "")
 
 
 def test_a_class_that_nobody_labelled_does_not_break_the_page(tmp_path: Path) -> None:
