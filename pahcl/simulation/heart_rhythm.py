@@ -162,8 +162,10 @@ def _premature(
         if beat < 2 or kind[beat - 1] or beat + 1 == len(times):
             continue
         gap = shifted[beat] - shifted[beat - 1]
-        # The valves have closed before the next beat opens them.
-        least = float(systole_length(np.array([gap]))[0]) + 0.12 * min(1.0, gap / 0.6)
+        # The valves have closed before the next beat opens them; how long the beat before ejects
+        # follows from its own interval.
+        before = shifted[beat - 1 : beat] - shifted[beat - 2 : beat - 1]
+        least = float(systole_length(before)[0]) + 0.12 * min(1.0, gap / 0.6)
         step = gap - max(SHORTEST_RR, least, gap * rng.uniform(0.5, 0.72))
         if step <= 0:
             continue

@@ -7,7 +7,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pahcl.errors import UsageError
@@ -79,6 +79,7 @@ def test_the_heart_beats_the_same_at_every_rate_and_site() -> None:
     variability=st.floats(0, 0.15),
     extra=st.sampled_from([0.0, 0.2]),
 )
+@example(rate=148.0, seed=1, variability=0.0, extra=0.2)
 def test_states_follow_each_other_at_every_rate(
     rate: float, seed: int, variability: float, extra: float
 ) -> None:
