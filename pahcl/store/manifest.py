@@ -163,10 +163,15 @@ def read_manifest(folder: Path) -> Manifest:
         StoreError: The folder is not a complete store of a format that is known here.
     """
     path = folder / MANIFEST
+    if not folder.is_dir():
+        raise StoreError(
+            f"There is no store at {folder}: name the folder of one, or pack one there with "
+            f"`pahcl prepare` and `--out {folder}`."
+        )
     if not path.is_file():
         raise StoreError(
-            f"{folder} is not a complete store: it has no {MANIFEST}. Run `pahcl prepare` with "
-            f"`--out {folder}` (again); it goes on where it was."
+            f"{folder} is not a complete store: it has no {MANIFEST}. If packing was stopped, run "
+            f"`pahcl prepare` with `--out {folder}` again; it goes on where it was."
         )
     try:
         values = json.loads(path.read_text(encoding="utf-8"))

@@ -331,7 +331,9 @@ def test_a_named_folder_that_is_not_there_is_refused(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "There is no folder gone" in refused(capsys, 1, "ptbxl", "--root", "gone")
-    assert "is not a complete store" in refused(capsys, 1, "ptbxl", "--store", "gone")
+    assert "There is no store at gone" in refused(capsys, 1, "ptbxl", "--store", "gone")
+    Path("empty").mkdir()
+    assert "is not a complete store" in refused(capsys, 1, "ptbxl", "--store", "empty")
     Path("other").mkdir()
     assert "ptbxl_database.csv is missing" in refused(capsys, 1, "ptbxl", "--root", "other")
 

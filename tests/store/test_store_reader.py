@@ -154,7 +154,7 @@ def test_an_incomplete_store_is_refused(broken):
     (broken / "manifest.json").unlink()
     with pytest.raises(StoreError, match=r"not a complete store.*pahcl prepare"):
         SignalStore(broken)
-    with pytest.raises(StoreError, match="not a complete store"):
+    with pytest.raises(StoreError, match="There is no store at"):
         SignalStore(broken / "nowhere")
 
 
