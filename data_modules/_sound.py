@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,9 @@ QUIETEST = 1e-3
 of its file carry fewer than six."""
 
 _STEPS = {"PCM_U8": 2.0**-7, "PCM_S8": 2.0**-7, "PCM_16": 2.0**-15, "PCM_24": 2.0**-23}
+MOST_SAMPLES = 2**29
+"""Samples of all channels together that a sound may have: 37 hours at 4 kHz."""
+
 _UNKNOWN_SIZES = frozenset({0, 0xFFFFFFFF})
 
 
@@ -45,22 +49,55 @@ def read_sound(path: Path, fs: float) -> tuple[npt.NDArray[np.float32], float | 
         OSError: The machine cannot read it now.
     """
     data = read_bytes(path)
-    require_whole(data)
-    try:
-        with soundfile.SoundFile(io.BytesIO(data)) as sound:
-            rate, channels, kind = sound.samplerate, sound.channels, sound.subtype
-            samples = sound.read(dtype="float32", always_2d=True).T
-    except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError) as error:
-        # The library's whole text names an address in memory, which is another one every time.
-        text = getattr(error, "error_string", error)
-        raise RecordError(f"not a readable sound file ({text})") from error
+    sound = decode(data)
+    rate, channels = sound.fs, len(sound.samples)
     if rate != fs:
         raise RecordError(f"the sound has {rate:g} Hz, but the data set gives {fs:g} Hz")
     if channels != 1:
         raise RecordError(f"the sound has {channels} channels, but the data set gives one")
-    if not samples.size:
+    if not sound.samples.size:
         raise RecordError("the sound holds no sample")
-    return samples[0], _STEPS.get(kind), hashlib.sha256(data).hexdigest()
+    samples = sound.samples[0].astype(np.float32, copy=False)
+    return samples, sound.step, hashlib.sha256(data).hexdigest()
+
+
+class Sound(NamedTuple):
+    """Hold a decoded sound.
+
+    Args:
+        samples: `[channels, L]` shares of full scale: float32 where that holds the file's integers,
+            else float64.
+        fs: Rate in Hz.
+        step: Step of the converter, where the samples are multiples of it.
+    """
+
+    samples: npt.NDArray[np.floating]
+    fs: float
+    step: float | None
+
+
+def decode(data: bytes) -> Sound:
+    """Decode the bytes of a sound file.
+
+    Raises:
+        RecordError: They are no sound, are cut off, or promise more samples than any record has.
+    """
+    require_whole(data)
+    try:
+        with soundfile.SoundFile(io.BytesIO(data)) as sound:
+            announced, fs = sound.frames, float(sound.samplerate)
+            if announced * sound.channels > MOST_SAMPLES:
+                raise RecordError(f"it announces {announced} samples, more than any record")
+            step = _STEPS.get(sound.subtype)
+            dtype = "float64" if step is None else "float32"
+            samples = sound.read(dtype=dtype, always_2d=True).T
+    except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError, OverflowError) as error:
+        # The library's whole text names an address in memory, which is another one every time.
+        text = getattr(error, "error_string", error)
+        raise RecordError(f"not a readable sound file ({text})") from error
+    if samples.shape[1] < announced:
+        raise RecordError(f"the file ends after {samples.shape[1]} of {announced} samples")
+    return Sound(samples, fs, step)
 
 
 def require_whole(data: bytes) -> None:
