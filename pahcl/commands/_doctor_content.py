@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pahcl.commands._doctor_places import Place
+from pahcl.commands._doctor_place import Place
 from pahcl.commands._doctor_tables import SIGNALS
 from pahcl.files import sha256_file
 from pahcl.store import Finding

@@ -13,7 +13,8 @@ import numpy as np
 from pahcl.commands import _doctor_content as content
 from pahcl.commands import _doctor_runs as of_runs
 from pahcl.commands._doctor_headers import examine_headers
-from pahcl.commands._doctor_places import Place, is_store, open_folder, open_store
+from pahcl.commands._doctor_place import Place
+from pahcl.commands._doctor_places import is_store, open_folder, open_store
 from pahcl.commands._doctor_records import Survey
 from pahcl.commands._doctor_sounds import States
 from pahcl.commands._doctor_tables import examine_table, stem_of

@@ -13,7 +13,7 @@ from data_modules._own.options import NO_TABLE, Options
 from data_modules._own.raw import Raw
 from data_modules._own.rows import NO_ROW, Rows, rows_of_folder, rows_of_table
 from data_modules._own.table import find_table, simple
-from pahcl.commands._doctor_places import Place
+from pahcl.commands._doctor_place import Place
 from pahcl.errors import DataError, PahclError, RecordError, UsageError
 from pahcl.signals.leads import STANDARD_12
 from pahcl.signals.recording import Recording

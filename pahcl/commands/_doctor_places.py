@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import pandas as pd
 
 from pahcl.commands._common import datasets, find_data_module
+from pahcl.commands._doctor_place import Place
 from pahcl.errors import DataError, PahclError, StoreError
 from pahcl.signals.recording import Recording
-from pahcl.store import Finding, Index, Rejection, SignalStore
+from pahcl.store import Finding, Index, SignalStore
 
 if TYPE_CHECKING:
     from data_modules.base import SignalDataModule
@@ -22,37 +21,6 @@ OWN = "folder"
 """The data set that is one's own files: it reads whatever no publisher's data module knows."""
 
 _UNREADABLE = (PahclError, OSError, ValueError, KeyError, TypeError, IndexError, AttributeError)
-
-
-@dataclass
-class Place:
-    """Hold what one path leads to.
-
-    Args:
-        path: The path.
-        kind: `store`, `publisher's folder` or `own files`.
-        dataset: Name of the data set.
-        table: One row per record, with `record_id`, `subject_id` and `file`.
-        read: Reads the record of a row of the table.
-        module: The data set's class, where one is known.
-        rejected: Records that are no use, each with its reason.
-        notes: Counts of what is odd.
-        findings: What opening it has shown.
-        store: The store, if it is one.
-        unsaid: What the files do not say, of `unit`, `rate` and `leads`.
-    """
-
-    path: Path
-    kind: str
-    dataset: str
-    table: pd.DataFrame
-    read: Callable[[int], Recording]
-    module: type[SignalDataModule] | None = None
-    rejected: tuple[Rejection, ...] = ()
-    notes: Mapping[str, int] = field(default_factory=dict)
-    findings: list[Finding] = field(default_factory=list)
-    store: SignalStore | None = None
-    unsaid: frozenset[str] = frozenset()
 
 
 def is_store(folder: Path) -> bool:

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pahcl.commands._doctor_places import Place, is_there
+from pahcl.commands._doctor_place import Place
+from pahcl.commands._doctor_places import is_there
 from pahcl.errors import PahclError
 from pahcl.store import Finding
 from pahcl.store.verify import Severity, subjects_in_several_folds
