@@ -96,8 +96,9 @@ def split_by_subject(
     parts = {name: max(1, round(share * total)) for name, share in wanted.items() if share > 0}
     if sum(parts.values()) >= total:
         raise DataError(
-            f"{total} subject(s) cannot fill a training split beside {parts}. Use more records, or "
-            "smaller data.init_args.val_fraction and test_fraction."
+            f"{total} subject(s) cannot fill a training split beside "
+            f"{' and '.join(f'{count} for {name}' for name, count in parts.items())}. Use more "
+            "records, or smaller data.init_args.val_fraction and test_fraction."
         )
     order = pd.DataFrame(
         {

@@ -37,7 +37,7 @@ class PASCALDataModule(SignalDataModule):
     Persons are known in set B; in set A the minute of the recording stands for one.
 
     Args:
-        which: Both sets, resampled to the rate of set B where need be, or one of them: `a` alone
+        which: `both` sets, resampled to the rate of set B where need be, or `a` or `b`: `a` alone
             is also served at its own 44,100 Hz.
         settings: Arguments that every data set has, see `SignalDataModule`.
     """

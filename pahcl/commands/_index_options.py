@@ -106,7 +106,9 @@ def add_index_options(parser: argparse.ArgumentParser) -> None:
                 settings["action"] = argparse.BooleanOptionalAction
             else:
                 settings["metavar"] = one.name.upper()
-                settings |= {"nargs": "+"} if one.kind.startswith("list") else {}
+                # Given twice, it adds to what was given before.
+                many = {"nargs": "+", "action": "extend"}
+                settings |= many if one.kind.startswith("list") else {}
             group.add_argument(one.flag, default=None, **settings)
 
 

@@ -35,6 +35,9 @@ from pahcl.store.manifest import (
 )
 
 PLAN = "plan.json"
+MOST_LETTERS = 80
+"""Letters of a value in a sentence."""
+
 PARTS = "parts"
 
 _OURS = frozenset({PLAN, PARTS, MANIFEST, SHARDS, TABLE})
@@ -97,12 +100,19 @@ class Recipe:
             if ours[name] != theirs[name]:
                 found.append(f"{name}: {ours[name]}, not {theirs[name]}")
         for name in sorted({*self.config, *other.config}):
-            if self.config.get(name) != other.config.get(name):
-                found.append(f"{name}: {self.config.get(name)}, not {other.config.get(name)}")
+            mine, asked = self.config.get(name), other.config.get(name)
+            if mine != asked:
+                found.append(f"{name}: {_brief(mine)}, not {_brief(asked)}")
         # Another rate, option or version also lists other files: the cause is named, not both.
         if not found and self.index_digest != other.index_digest:
             found.append("the index (the data set's tables or files changed)")
         return found
+
+
+def _brief(value: object) -> str:
+    """Write a value for a sentence; what is long is cut."""
+    text = str(value)
+    return text if len(text) <= MOST_LETTERS else f"{text[: MOST_LETTERS - 2]} …"
 
 
 @dataclass(frozen=True)

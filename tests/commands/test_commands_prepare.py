@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 
@@ -13,6 +14,7 @@ import pytest
 from pahcl.cli import main
 from pahcl.commands import prepare as command
 from pahcl.commands._common import parse_shard
+from pahcl.commands._index_options import add_index_options, given_options
 from pahcl.errors import RecordError, UsageError
 from pahcl.signals import Recording
 from pahcl.store import Index, Rejection, SignalStore, write_store
@@ -210,3 +212,10 @@ def test_a_corpus_of_the_publisher_is_packed_and_sound(
     assert main(["doctor", str(out), "--json", str(facts)]) in {0, 1}
     found = json.loads(facts.read_text())["findings"]
     assert {one["kind"] for one in found if one["severity"] == "error"} <= {"duplicate content"}
+
+
+def test_a_list_that_is_given_in_parts_keeps_all_of_them() -> None:
+    parser = argparse.ArgumentParser()
+    add_index_options(parser)
+    words = ["--channels", "I", "II", "--channels", "V1"]
+    assert given_options("folder", parser.parse_args(words)) == {"channels": ["I", "II", "V1"]}
