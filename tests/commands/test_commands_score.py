@@ -132,11 +132,13 @@ def test_the_publishers_file_of_qualities_is_known(capsys):
     assert facts["labels"] == "REFERENCE-SQI.csv"
 
 
-def test_the_weights_of_2021_are_named_by_the_user(tmp_path, capsys):
+def test_the_weights_of_2020_are_named_by_the_user(tmp_path, capsys):
     path = saved(make(CODES, np.eye(4), np.eye(4)))
-    assert main(["score", "cinc2021", path]) == 2
+    assert main(["score", "cinc2021", path, *FAST]) == 0
+    assert "challenge_metric" in capsys.readouterr().out
+    assert main(["score", "cinc2020", path]) == 2
     said = capsys.readouterr().err
-    assert "take weights.csv from https://github.com/physionetchallenges/evaluation-2021" in said
+    assert "take weights.csv from https://github.com/physionetchallenges/evaluation-2020" in said
     assert main(["score", "cinc2021", path, "--weights", "w.csv"]) == 2
     assert "There is no table of weights at w.csv" in capsys.readouterr().err
     assert main(["score", "cinc2021", path, "--weights", weights_file(tmp_path), *FAST]) == 0

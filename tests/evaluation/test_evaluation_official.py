@@ -499,4 +499,22 @@ def test_an_unknown_scorer_names_the_nearest():
     with pytest.raises(UsageError, match=r"Did you mean cpsc2018\?"):
         find_scorer("cpsc2008")
     with pytest.raises(UsageError, match=r"weights\.csv.*--weights"):
-        scorer_of("cinc2021")
+        scorer_of("cinc2020")
+
+
+def test_the_weights_of_2021_are_those_of_the_publisher():
+    held = find_scorer("cinc2021")().credits
+    assert len(held.groups) == 24
+    assert held.groups[held.normal] == ("426783006",)
+    values_ = held.values
+    assert np.array_equal(values_, values_.T)
+    assert np.array_equal(np.diag(values_), np.ones(24))
+    # Answers that lead to the same treatment earn half; missing a Q wave by normal rhythm least.
+    place = {code: k for k, group in enumerate(held.groups) for code in group}
+    assert values_[place["164934002"], place["59931005"]] == 0.5  # T wave abnormal and inverted
+    assert values_[place["164917005"], place["426783006"]] == 0.15 == values_.min()
+    assert np.sort(np.unique(values_))[-2] == 0.5
+    perfect = make([group[0] for group in held.groups], np.eye(24), np.eye(24))
+    assert values(score_predictions(find_scorer("cinc2021")(), perfect, samples=10))[
+        "challenge_metric"
+    ] == pytest.approx(1.0)

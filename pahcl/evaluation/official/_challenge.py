@@ -104,13 +104,17 @@ class PartialCredit(Scorer):
     """Score several classes a record, with credit for answers that are nearly right.
 
     Args:
-        weights: The publisher's table of weights, which also names the scored classes.
+        weights: A table of weights, which also names the scored classes; None takes the
+            publisher's, where it is part of the package.
         normal: The table's class of normal rhythm, where it is not found by itself.
     """
 
     weights: str | None = field(
         default=None,
-        metadata={"help": "the publisher's weights.csv, which names the scored classes too"},
+        metadata={
+            "help": "a weights.csv, which names the scored classes too (default: the publisher's; "
+            "that of 2020 must be fetched)"
+        },
     )
     normal: str | None = field(
         default=None,
@@ -126,14 +130,17 @@ class PartialCredit(Scorer):
     }
 
     page: ClassVar[str] = "https://github.com/physionetchallenges"
+    own_weights: ClassVar[Path | None] = None
+    """The publisher's table of weights, where it is part of the package."""
 
     def __post_init__(self) -> None:
-        if self.weights is None:
+        weights = self.weights or self.own_weights
+        if weights is None:
             raise UsageError(
                 f"{self.name} needs the publisher's table of weights, which is not part of pahcl: "
                 f"take weights.csv from {self.page} and name it with `--weights FILE`."
             )
-        object.__setattr__(self, "_credits", read_credits(self.weights, self.normal))
+        object.__setattr__(self, "_credits", read_credits(weights, self.normal))
 
     @property
     def credits(self) -> Credits:
@@ -152,8 +159,9 @@ class PartialCredit(Scorer):
             for group in self.credits.groups
         }
         if not any(named.values()):
+            table = self.weights or self.name
             raise UsageError(
-                f"The predictions table has none of the classes of {self.weights}, but "
+                f"The predictions table has none of the classes of {table}, but "
                 f"{', '.join(found[:8]) or 'none'}. Take the table of weights whose names are "
                 f"those of the predictions: {', '.join(self.credits.groups[0])} …"
             )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
 
 from pahcl.evaluation.official._challenge import PartialCredit
 
@@ -17,3 +19,4 @@ class CinC2021(PartialCredit):
         "PhysioNet/Computing in Cardiology Challenge 2021, CinC 2021"
     )
     page = "https://github.com/physionetchallenges/evaluation-2021"
+    own_weights: ClassVar[Path] = Path(__file__).with_name("cinc2021_weights.csv")
