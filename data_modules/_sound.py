@@ -12,7 +12,7 @@ import numpy.typing as npt
 import soundfile
 
 from data_modules._matlab import read_bytes
-from pahcl.errors import RecordError
+from pahcl.errors import RecordError, told_by
 from pahcl.signals.recording import Recording
 
 FULL_SCALE = "full scale"
@@ -92,8 +92,8 @@ def decode(data: bytes) -> Sound:
             dtype = "float64" if step is None else "float32"
             samples = sound.read(dtype=dtype, always_2d=True).T
     except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError, OverflowError) as error:
-        # The library's whole text names an address in memory, which is another one every time.
-        text = getattr(error, "error_string", error)
+        # The library's own words, without the object that it was given.
+        text = getattr(error, "error_string", None) or told_by(error)
         raise RecordError(f"not a readable sound file ({text})") from error
     if samples.shape[1] < announced:
         raise RecordError(f"the file ends after {samples.shape[1]} of {announced} samples")

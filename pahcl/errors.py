@@ -6,6 +6,10 @@ The door (`pahcl.cli`) prints a `PahclError` as a few lines without a traceback 
 
 from __future__ import annotations
 
+import re
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+
 
 class PahclError(Exception):
     """Base of every error that a person can act on.
@@ -69,3 +73,13 @@ class ChecksumError(DownloadError):
 
 class ArchiveError(DownloadError):
     """Refuse an archive that is damaged, or that would write where it must not."""
+
+
+def told_by(error: BaseException, most: int = 160) -> str:
+    """Give what a library says, in one line that is the same in every process.
+
+    Texts of Python objects name addresses in memory, which are others every time; manifests would
+    differ by them.
+    """
+    lines = _ADDRESS.sub("", str(error)).split("\n", 1)
+    return lines[0].strip()[:most] or type(error).__name__

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from pahcl.errors import told_by
 from pahcl.files import appearing, is_temporary, plain, sha256_file, write_json, write_text
 
 ROOT = Path(__file__).parents[1]
@@ -76,3 +77,9 @@ def test_files_alone_knows_how_a_file_appears_whole() -> None:
         "pahcl/download/fetch.py",
     }
     assert {place.split(":")[0] for place in renames} == expected, renames
+
+
+def test_what_a_library_says_is_the_same_in_every_process() -> None:
+    error = ValueError(f"malformed node: {object()!r}\nand more")
+    assert told_by(error) == "malformed node: <object object>"
+    assert told_by(KeyError()) == "KeyError"

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from data_modules._own.raw import Raw, pick, require_size
-from pahcl.errors import RecordError
+from pahcl.errors import RecordError, told_by
 from pahcl.store import is_machines_fault
 
 KEYS = ("ecg", "pcg", "signal", "signals", "tracings", "cycles", "data", "x")
@@ -51,7 +51,7 @@ def read(path: Path, key: str | None, row: int | None) -> Raw:
     except _ERRORS as error:
         if isinstance(error, OSError) and is_machines_fault(error):
             raise
-        raise RecordError(f"not a readable HDF5 file ({str(error)[:120]})") from error
+        raise RecordError(f"not a readable HDF5 file ({told_by(error)})") from error
     rate = _number(fs)
     if fs is not None and rate is None:
         raise RecordError(f"the file states {str(fs)[:40]!r} as its rate")

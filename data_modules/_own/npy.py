@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from data_modules._own.raw import Raw, pick, require_size
-from pahcl.errors import RecordError
+from pahcl.errors import RecordError, told_by
 
 _LARGEST_ARRAY = 2**50
 
@@ -45,11 +45,6 @@ def read(path: Path, key: str | None, row: int | None) -> Raw:
         RecursionError,
         tokenize.TokenError,
     ) as error:
-        raise RecordError(f"not a readable npy file ({_first_line(error)})") from error
+        raise RecordError(f"not a readable npy file ({told_by(error)})") from error
     digest = hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
     return Raw(values, None, None, None, digest, oriented=False)
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).splitlines()
-    return lines[0][:120] if lines else type(error).__name__

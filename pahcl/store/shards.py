@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pahcl.errors import RecordError, SpecError
+from pahcl.errors import RecordError, SpecError, told_by
 from pahcl.files import write_atomically, write_json
 from pahcl.signals import Recording, SignalSpec, convert_record, quality_flags
 from pahcl.signals.convert import known_plan
@@ -201,7 +201,9 @@ def reason_of(error: Exception, record_id: str) -> str:
         return error.reason
     if isinstance(error, SpecError):
         return str(error).removeprefix(f"Record {record_id} does not fit the contract: ")
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    text = told_by(error, most=400)
+    if isinstance(error, OSError) and error.strerror:
+        text = error.strerror
     return " ".join(f"{type(error).__name__}: {text}".split())
 
 
