@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import pandas as pd
 from pahcl.commands._doctor_places import OWN
 from pahcl.errors import PahclError, StoreError
 from pahcl.evaluation.run import RunFolder, lookup
+from pahcl.evaluation.settings import PRETRAINED
 from pahcl.store import Finding, SignalStore
 from pahcl.store.manifest import read_manifest
 
@@ -43,6 +44,13 @@ class RunSplits:
     def name(self) -> str:
         """Name the run by experiment and name."""
         return f"{self.run.experiment}/{self.run.name}"
+
+    def starts_from(self, other: RunSplits) -> bool:
+        """Say whether the config names a checkpoint of another run as the start."""
+        start = lookup(self.run.load_config(), PRETRAINED)
+        folder = Path(str(start)).parent.parent  # <run>/checkpoints/best.ckpt
+        same = (folder.parent.name, folder.name) == (other.run.experiment, other.run.name)
+        return isinstance(start, str) and same
 
     def members(self, splits: Iterable[str], column: str) -> set[str]:
         """List the values of a column in some of the splits."""
@@ -122,11 +130,21 @@ def within(run: RunSplits) -> Iterator[Finding]:
 
 
 def between(runs: list[RunSplits]) -> Iterator[Finding]:
-    """Hold what each run was trained and validated on against what each other one tests."""
+    """Hold what each run was trained and validated on against what each other one tests.
+
+    It is an error where the weights go from the one to the other: the config of the other names a
+    checkpoint of the one, or, where neither names the other, the one is given first. The other way
+    round it does no harm, and is a hint.
+    """
     for one, other in itertools.permutations(runs, 2):
+        given_first = runs.index(one) < runs.index(other)
+        known = other.starts_from(one) or one.starts_from(other)
+        carried = other.starts_from(one) if known else given_first
+        found = [*_shared_contents(one, other)]
         if one.corpus == other.corpus:
-            yield from _shared_subjects(one, other)
-        yield from _shared_contents(one, other)
+            found = [*_shared_subjects(one, other), *found]
+        for finding in found:
+            yield finding if carried else replace(finding, severity="hint")
 
 
 def _shared_subjects(one: RunSplits, other: RunSplits) -> Iterator[Finding]:
@@ -137,7 +155,7 @@ def _shared_subjects(one: RunSplits, other: RunSplits) -> Iterator[Finding]:
             text = (
                 f"{len(shared)} of {len(tested)} test subjects of {other.name} are {split} "
                 f"subjects of {one.name} ({one.dataset}): {_shown(shared)}. Set "
-                "data.init_args.exclude_test_of where weights are carried over"
+                f"data.init_args.exclude_test_of in {one.name} if its weights go there"
             )
             yield Finding("test subjects learnt from", f"{one.name}, {other.name}", text)
 

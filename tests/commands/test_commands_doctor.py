@@ -440,10 +440,27 @@ def test_test_subjects_of_one_run_that_another_learnt_from(tmp_path, doctor, cap
     told = " ".join(one["text"] for one in worse(found))
     assert "test subjects of x/c are train subjects of x/a (mine): s1." in told
     assert "test subjects of x/c are val subjects of x/a (mine): s2." in told
-    assert "test subjects of x/a are train subjects of x/c (mine): s3." in told
+    # The other way round it does no harm: weights go from the first to the second.
+    hints = " ".join(one["text"] for one in found if one["severity"] == "hint")
+    assert "test subjects of x/a are train subjects of x/c (mine): s3." in hints
     other = write_run(runs / "d", leaking, dataset="another")
     assert not worse(doctor(one, other)[1])
     assert doctor(tmp_path / "runs")[0] == 1  # all that lie below
+
+
+def test_weights_go_where_the_configs_say(tmp_path, doctor) -> None:
+    runs = tmp_path / "runs" / "x"
+    pretrained = write_run(runs / "z", {"s1-1": "train", "s2-1": "test"})
+    carried = write_run(runs / "a", {"s2-1": "train", "s3-1": "test"})
+    start = f"model: {{init_args: {{pretrained: {runs}/z/checkpoints/best.ckpt}}}}\n"
+    (carried / "config.yaml").write_text(start)
+    assert doctor(carried, pretrained)[0] == 0  # what is learnt later does not flow back
+    write_run(runs / "b", {"s2-1": "train", "s1-1": "test"})
+    (runs / "b" / "config.yaml").write_text(start)
+    status, found = doctor(runs / "b", pretrained)
+    assert status == 1
+    (leak,) = worse(found)
+    assert "test subjects of x/b are train subjects of x/z" in leak["text"]
 
 
 def test_subjects_of_two_folders_of_ones_own_are_not_the_same(tmp_path, doctor) -> None:
@@ -481,7 +498,9 @@ def test_runs_that_know_their_samples_need_no_store(tmp_path, doctor) -> None:
     second = write_run(runs / "b", other, "other", digests=["z", "w", "y"])
     status, found = doctor(first, second)
     assert status == 1
-    assert sorted(one["text"].rsplit(" ", 1)[1] for one in worse(found)) == ["p3-1", "s3-1"]
+    assert sorted(one["text"].rsplit(" ", 1)[1] for one in worse(found)) == ["p3-1"]
+    hints = [one["text"] for one in found if one["severity"] == "hint"]
+    assert [text.rsplit(" ", 1)[1] for text in hints] == ["s3-1"]
     third = write_run(runs / "c", other, "other")
     (hint, _) = doctor(first, third)[1]
     assert hint["kind"] == "contents unknown"
