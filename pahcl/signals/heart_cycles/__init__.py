@@ -1,0 +1,1 @@
+"""From a heart sound to its cycles: preparation, envelopes, and three segmenters."""

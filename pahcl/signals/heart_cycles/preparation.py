@@ -1,0 +1,68 @@
+"""Bring a heart sound to what a segmenter reads: one rate, one band, one scale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+import scipy.signal
+
+from pahcl.signals.resample import resample
+
+ORDER = 4
+"""Order of the Butterworth band-pass at each edge; it runs forward and backward."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Hold a heart sound that is ready to be segmented.
+
+    Args:
+        signal: `[L]` float32, band-passed; 1 is the usual height of its loud parts.
+        fs: Sampling rate in Hz.
+        duration: Length of the recording in seconds.
+    """
+
+    signal: npt.NDArray[np.float32]
+    fs: float
+    duration: float
+
+
+@lru_cache(maxsize=16)
+def band_pass_sections(fs: float, low: float, high: float) -> npt.NDArray[np.float64]:
+    """Design the band-pass as second-order sections; edges lie within 0.001 and 0.999 Nyquist."""
+    edges = np.clip(np.array([low, high]) / (fs / 2), 0.001, 0.999)
+    return np.asarray(scipy.signal.butter(ORDER, edges, "bandpass", output="sos"))
+
+
+def prepare(
+    signal: npt.NDArray[np.floating],
+    fs: float,
+    to: float = 1000.0,
+    band: tuple[float, float] = (25.0, 400.0),
+) -> Prepared:
+    """Resample by a polyphase filter, band-pass without shifting phase, and scale.
+
+    The scale is robust: a knock on the sensor, however loud, does not make the heart quiet.
+
+    Args:
+        signal: `[L]` without NaN.
+        fs: Its rate in Hz.
+        to: Wanted rate in Hz.
+        band: Pass band in Hz.
+    """
+    samples = resample(signal, fs, to)
+    sections = band_pass_sections(to, *band)
+    filtered = scipy.signal.sosfiltfilt(sections, samples, padlen=min(len(samples) - 1, int(to)))
+    return Prepared(scaled(filtered, to), to, len(signal) / fs)
+
+
+def scaled(signal: npt.NDArray[np.floating], fs: float) -> npt.NDArray[np.float32]:
+    """Divide by the median, over the recording, of the loudest sample of each second."""
+    second = int(fs)
+    pieces = max(len(signal) // second, 1)
+    whole = np.abs(signal[: pieces * second]).reshape(pieces, -1)
+    height = float(np.median(whole.max(axis=1))) if whole.size else 0.0
+    return np.asarray(signal / height if height > 0 else np.zeros_like(signal), dtype=np.float32)
