@@ -1,4 +1,4 @@
-"""Write shards in several processes, a few at a time."""
+"""Do much in several processes, a few jobs at a time; above all write shards."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from multiprocessing.context import BaseContext
+from typing import TypeVar
 
 from pahcl.errors import StoreError
 from pahcl.store.patience import Reader
 from pahcl.store.shards import ShardJob, write_shard
+
+_Job = TypeVar("_Job")
+_Result = TypeVar("_Result")
 
 
 def processors() -> int:
@@ -30,9 +34,6 @@ def write_all(
 ) -> Iterator[int]:
     """Write shards, and yield each one's number when it is done.
 
-    At most two shards a worker are handed out at once, so that memory does not grow with the
-    corpus. With one worker or one shard everything runs in this process.
-
     Args:
         jobs: The shards to write.
         count: How many there are.
@@ -44,17 +45,52 @@ def write_all(
         DataError: The machine cannot read the publisher's files.
         OSError: The store cannot be written.
     """
+    yield from run_all(write_shard, jobs, count, workers, modules_of(read))
+
+
+def modules_of(read: Reader) -> list[str]:
+    """Name the module that a reader is imported from, however many arguments are bound to it."""
+    inner = read
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    return [name for name in (getattr(inner, "__module__", None),) if name]
+
+
+def run_all(
+    work: Callable[[_Job], _Result],
+    jobs: Iterable[_Job],
+    count: int,
+    workers: int | None,
+    modules: Sequence[str] = (),
+) -> Iterator[_Result]:
+    """Do jobs in several processes, and yield what comes out of each when it is done.
+
+    At most two jobs a worker are handed out at once, so that memory does not grow with their
+    number. With one worker or one job everything runs in this process, in order.
+
+    Args:
+        work: What is done; a function of a module, as is all that can be sent to a process.
+        jobs: What it is done to.
+        count: How many there are.
+        workers: Processes at most; None takes one for each processor.
+        modules: Further modules that the workers import once.
+
+    Raises:
+        StoreError: A worker died.
+        Exception: Whatever `work` raises.
+    """
     workers = min(workers or processors(), count)
     if workers <= 1:
-        yield from map(write_shard, jobs)
+        yield from map(work, jobs)
         return
     queue = iter(jobs)
-    pool = ProcessPoolExecutor(workers, mp_context=_context(read), initializer=_start_worker)
+    context = _context([work.__module__, *modules])
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
     try:
-        pending = {pool.submit(write_shard, job) for job in islice(queue, 2 * workers)}
+        pending = {pool.submit(work, job) for job in islice(queue, 2 * workers)}
         while pending:
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
-            pending |= {pool.submit(write_shard, job) for job in islice(queue, len(done))}
+            pending |= {pool.submit(work, job) for job in islice(queue, len(done))}
             yield from (future.result() for future in _in_order(done))
     except BrokenProcessPool as error:
         raise StoreError(
@@ -65,22 +101,18 @@ def write_all(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _in_order(done: set[Future[int]]) -> list[Future[int]]:
-    """Put failures last, so that shards which are done count before the error ends the work."""
+def _in_order(done: set[Future[_Result]]) -> list[Future[_Result]]:
+    """Put failures last, so that jobs which are done count before the error ends the work."""
     return sorted(done, key=lambda future: future.exception() is not None)
 
 
-def _context(read: Reader) -> BaseContext:
+def _context(modules: Sequence[str]) -> BaseContext:
     """Choose how workers start: never by a fork of this process, whose threads might hold locks."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    inner = read
-    while isinstance(inner, functools.partial):
-        inner = inner.func
     # Imported once by the server instead of by every worker; `__main__` is what it does by default.
-    modules = ["__main__", write_shard.__module__, getattr(inner, "__module__", None)]
-    context.set_forkserver_preload([name for name in modules if name])
+    context.set_forkserver_preload(["__main__", *modules])
     return context
 
 
