@@ -1,0 +1,65 @@
+"""Read a signal between its samples, batched on the device and without aliasing."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Kernel = Literal["sinc", "linear"]
+
+HALF_WIDTHS = {"sinc": 8, "linear": 1}
+"""Samples on each side that make one: lobes of the windowed sinc, or the next neighbour."""
+
+
+def interpolate(
+    signal: Tensor, real: Tensor, positions: Tensor, step: Tensor, kernel: Kernel = "sinc"
+) -> tuple[Tensor, Tensor]:
+    """Give the signal at any positions.
+
+    Where positions lie further apart than samples the kernel is as much wider, so that what the new
+    rate cannot hold is left out instead of folded. Weights add up to 1 over real samples, so that a
+    constant stays itself up to the last sample.
+
+    Args:
+        signal: `[B, C, L]` float32.
+        real: `[B, L]` bool, samples that count.
+        positions: `[B, T]` float32 in samples; outside the signal too.
+        step: `[B, T]` samples from one position to the next there.
+        kernel: `sinc` (band-limited, windowed by (1 - u²)² over its 16 lobes), or `linear` (a
+            triangle).
+
+    Returns:
+        `[B, C, T]` float32, 0 where the nearest sample is not real, and `[B, T]` bool where it is.
+    """
+    batch, leads, length = signal.shape
+    width = step.clamp_min(1.0)
+    half = HALF_WIDTHS[kernel]
+    reach = math.ceil(half * float(width.max())) if width.numel() else half
+    middle = positions.floor()
+    taps = torch.arange(1 - reach, reach + 1, device=signal.device)
+    index = middle.long().unsqueeze(2) + taps
+    distance = (taps - (positions - middle).unsqueeze(2)) / width.unsqueeze(2)
+    place = index.clamp(0, length - 1).reshape(batch, -1)
+    counts = real.gather(1, place).view_as(index) & (index >= 0) & (index < length)
+    weight = _weights(distance, half, kernel) * counts
+    total = weight.sum(dim=2)
+    nearest = (positions + 0.5).floor().long()
+    inside = (nearest >= 0) & (nearest < length)
+    known = inside & real.gather(1, nearest.clamp(0, length - 1))
+    # A real sample at less than half a sample's distance has more weight than all others together.
+    weight = weight / total.where(known, 1.0).unsqueeze(2) * known.unsqueeze(2)
+    taken = signal.gather(2, place.unsqueeze(1).expand(-1, leads, -1))
+    values = torch.einsum("bctw,btw->bct", taken.view(batch, leads, *index.shape[1:]), weight)
+    return values, known
+
+
+def _weights(distance: Tensor, half: int, kernel: Kernel) -> Tensor:
+    if kernel == "linear":
+        return (1 - distance.abs()).clamp_min(0.0)
+    # torch.sinc is five times slower; at 1e-6 the quotient is 1 to float32's precision.
+    angle = distance.abs().clamp_min(1e-6) * math.pi
+    window = (1 - (distance / half).square()).clamp_min(0.0).square()
+    return angle.sin() / angle * window
