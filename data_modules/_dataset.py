@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
+from lightning.pytorch import Trainer
 from torch.utils.data import BatchSampler, DataLoader, Dataset, DistributedSampler
 
 from pahcl.signals import Pad, window_bounds
@@ -217,3 +218,43 @@ class BatchLoader(DataLoader[Batch]):
         ):
             return dataset.batches(sampler.order(), self.batch_size or 1)
         return super().__iter__()
+
+
+def make_loader(
+    dataset: BatchDataset,
+    training: bool,
+    seed: int,
+    batch_size: int,
+    num_workers: int,
+    trainer: Trainer | None,
+) -> BatchLoader:
+    """Load a split's batches in this process of a run.
+
+    Args:
+        dataset: What is served.
+        training: In a new order in every epoch, see `EpochSampler`; otherwise as it stands.
+        seed: Key of the order.
+        batch_size: Records in a batch.
+        num_workers: Processes that load; 0 loads in this one.
+        trainer: What the batches are for, where there is one.
+    """
+    sampler = EpochSampler(
+        dataset,
+        shuffle=training,
+        seed=seed,
+        batch_size=batch_size if training else None,
+        world_size=trainer.world_size if trainer else 1,
+        rank=trainer.global_rank if trainer else 0,
+    )
+    if trainer:  # a resumed run's first iterator is made before Lightning calls set_epoch
+        progress: Any = trainer.fit_loop.epoch_progress.current
+        sampler.set_epoch(progress.processed)
+    return BatchLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=sampler,
+        num_workers=num_workers,
+        collate_fn=as_is,
+        pin_memory=torch.cuda.is_available(),
+        persistent_workers=num_workers > 0,
+    )

@@ -16,16 +16,18 @@ Records are found by their identifier, never by their row.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
+from typing import Protocol as TypingProtocol
 
 import numpy as np
 import pandas as pd
 
 from data_modules._splits import SPLITS
 from data_modules._tables import flags, read_table
-from pahcl.errors import DataError
+from pahcl.errors import DataError, UsageError
 from pahcl.files import sha256_text
 from pahcl.task import Task
 
@@ -87,6 +89,53 @@ class PublishedSplits:
             "not_in_the_store": int((~self.rows.index.isin(table["record_id"])).sum()),
             "notes": self.notes,
         }
+
+
+class DataSet(TypingProtocol):
+    """A data set of which something is asked."""
+
+    title: ClassVar[str]
+    published_key: ClassVar[str | None]
+
+
+def asked(
+    dataset: DataSet,
+    tasks: Mapping[str, Task],
+    task: str | None,
+    folder: str | None,
+    protocol: Protocol,
+) -> tuple[PublishedSplits | None, Task]:
+    """Find what is asked: a task of a data set's, or that of published split tables.
+
+    Args:
+        dataset: Whose records are asked.
+        tasks: What can be asked of them.
+        task: Name of one; None takes the first.
+        folder: Of the split tables; None where there are none.
+        protocol: How their labels are read.
+
+    Raises:
+        UsageError: There is no such task, or no such tables.
+    """
+    if folder is None:
+        chosen = task or next(iter(tasks))
+        if chosen not in tasks:
+            raise UsageError(
+                f"data.init_args.task: {dataset.title} has no task `{chosen}`; it has "
+                f"{', '.join(tasks)}."
+            )
+        return None, tasks[chosen]
+    if dataset.published_key is None:
+        raise UsageError(
+            f"data.init_args.split_tables: no split tables are published for {dataset.title}."
+        )
+    if task is not None:
+        raise UsageError(
+            f"data.init_args.split_tables brings its own task: leave data.init_args.task "
+            f"(`{task}`) out."
+        )
+    published = read_published(Path(folder), dataset.published_key, protocol)
+    return published, published.task
 
 
 def read_published(folder: Path, key: str, protocol: Protocol) -> PublishedSplits:

@@ -11,14 +11,13 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from data_modules._arguments import require_arguments, require_side
 from data_modules._corpus import Corpus
-from data_modules._dataset import Batch, BatchDataset, BatchLoader, EpochSampler, Window, as_is
-from data_modules._published_splits import Protocol, PublishedSplits, read_published
+from data_modules._dataset import Batch, BatchDataset, Window, make_loader
+from data_modules._published_splits import Protocol, asked
 from data_modules._roots import require_same_origin
 from data_modules._selection import Selection, Tested, without_tests_of
 from data_modules._splits import SPLITS, labelled, require_disjoint
@@ -34,10 +33,9 @@ from data_modules._stores import (
     source_path,
     source_rate,
 )
-from pahcl.errors import DataError, UsageError
+from pahcl.errors import DataError
 from pahcl.signals import ToSignal, canonical_lead
 from pahcl.signals.spec import Filter, Normalisation, Pad, SignalSpec
-from pahcl.task import Task
 
 log = logging.getLogger(__name__)
 
@@ -140,7 +138,7 @@ class SignalDataModule(Corpus):
         predict_split: Split = "val",
     ) -> None:
         super().__init__()
-        self.published, self.task = self._question(split_tables, protocol, task)
+        self.published, self.task = asked(self, self.tasks, task, split_tables, protocol)
         rate = float(self.rates[0] if fs is None else fs)
         self.spec = SignalSpec(
             modality=self.modality,
@@ -170,30 +168,6 @@ class SignalDataModule(Corpus):
         self.prepare_workers = all_cores() if prepare_workers is None else prepare_workers
         require_arguments(self.spec, vars(self))
         self._to_signal = ToSignal(self.spec)
-
-    def _question(
-        self, folder: str | None, protocol: Protocol, task: str | None
-    ) -> tuple[PublishedSplits | None, Task]:
-        """Find what is asked: a task of the data set's, or that of published split tables."""
-        if folder is None:
-            chosen = task or next(iter(self.tasks))
-            if chosen not in self.tasks:
-                raise UsageError(
-                    f"data.init_args.task: {self.title} has no task `{chosen}`; it has "
-                    f"{', '.join(self.tasks)}."
-                )
-            return None, self.tasks[chosen]
-        if self.published_key is None:
-            raise UsageError(
-                f"data.init_args.split_tables: no split tables are published for {self.title}."
-            )
-        if task is not None:
-            raise UsageError(
-                f"data.init_args.split_tables brings its own task: leave data.init_args.task "
-                f"(`{task}`) out."
-            )
-        published = read_published(Path(folder), self.published_key, protocol)
-        return published, published.task
 
     def labels(self, table: pd.DataFrame) -> pd.DataFrame:
         """Give the label columns of the tasks: here the table's own, and `male` from `sex`."""
@@ -345,27 +319,8 @@ class SignalDataModule(Corpus):
         crop = self.crop if training else "center"
         window = Window(self.spec.length or 0, self.pad, crop, self.seed)
         dataset = BatchDataset(self.store, rows, self.targets[rows], window)
-        trainer = self.trainer
-        sampler = EpochSampler(
-            dataset,
-            shuffle=training,
-            seed=self.seed,
-            batch_size=self.batch_size if training else None,
-            world_size=trainer.world_size if trainer else 1,
-            rank=trainer.global_rank if trainer else 0,
-        )
-        if trainer:  # a resumed run's first iterator is made before Lightning calls set_epoch
-            progress: Any = trainer.fit_loop.epoch_progress.current
-            sampler.set_epoch(progress.processed)
-        return BatchLoader(
-            dataset,
-            batch_size=self.batch_size,
-            sampler=sampler,
-            num_workers=self.num_workers,
-            collate_fn=as_is,
-            pin_memory=torch.cuda.is_available(),
-            persistent_workers=self.num_workers > 0,
-        )
+        size, workers = self.batch_size, self.num_workers
+        return make_loader(dataset, training, self.seed, size, workers, self.trainer)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Make signal and mask on the device: cast, scale, mask, normalise."""
