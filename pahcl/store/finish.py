@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -79,7 +79,8 @@ def finish(out: Path, plan: Plan) -> Manifest:
             f"Not one of the {plan.found} records of {plan.recipe.dataset} could be kept: "
             f"{'; '.join(reasons[:3])}. Check `--root`, then delete {out} and run again."
         )
-    write_atomically(out / TABLE, lambda stream: _join_parts(out, plan.shards, stream))
+    parts = [part_paths(out, number)[0] for number in range(plan.shards)]
+    write_atomically(out / TABLE, lambda stream: join_tables(parts, stream))
     manifest = Manifest(
         dataset=plan.recipe.dataset,
         dataset_version=plan.recipe.dataset_version,
@@ -116,18 +117,18 @@ def clean_up(out: Path) -> None:
     (out / PLAN).unlink(missing_ok=True)
 
 
-def _join_parts(out: Path, shards: int, stream: IO[bytes]) -> None:
-    """Stream the parts' tables into one; memory does not grow with their number."""
-    schema = pq.read_schema(part_paths(out, 0)[0])
+def join_tables(paths: Sequence[Path], stream: IO[bytes]) -> None:
+    """Stream Parquet files of one schema into one; memory does not grow with their number."""
+    schema = pq.read_schema(paths[0])
     with pq.ParquetWriter(stream, schema) as writer:
-        for table in _row_groups(out, shards):
+        for table in _row_groups(paths):
             writer.write_table(table, row_group_size=_GROUP_ROWS)
 
 
-def _row_groups(out: Path, shards: int) -> Iterator[pa.Table]:
+def _row_groups(paths: Sequence[Path]) -> Iterator[pa.Table]:
     waiting: list[pa.Table] = []
-    for number in range(shards):
-        waiting.append(pq.read_table(part_paths(out, number)[0]))
+    for path in paths:
+        waiting.append(pq.read_table(path))
         while sum(table.num_rows for table in waiting) >= _GROUP_ROWS:
             joined = pa.concat_tables(waiting)
             yield joined.slice(0, _GROUP_ROWS).combine_chunks()

@@ -19,6 +19,7 @@ FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 TABLE = "records.parquet"
 SHARDS = "shards"
+CYCLES = "cycles"
 
 REQUIRED_COLUMNS = ("record_id", "subject_id", "file")
 

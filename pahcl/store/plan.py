@@ -25,6 +25,7 @@ from pahcl.files import (
 )
 from pahcl.signals import SignalSpec
 from pahcl.store.manifest import (
+    CYCLES,
     FORMAT_VERSION,
     MANIFEST,
     SHARDS,
@@ -40,7 +41,7 @@ MOST_LETTERS = 80
 
 PARTS = "parts"
 
-_OURS = frozenset({PLAN, PARTS, MANIFEST, SHARDS, TABLE})
+_OURS = frozenset({PLAN, PARTS, MANIFEST, SHARDS, TABLE, CYCLES})
 
 
 @dataclass(frozen=True)

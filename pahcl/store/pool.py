@@ -22,6 +22,10 @@ _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
 
 
+Job = TypeVar("Job")
+Done = TypeVar("Done")
+
+
 def processors() -> int:
     """Count the processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
@@ -32,7 +36,7 @@ def processors() -> int:
 def write_all(
     jobs: Iterable[ShardJob], count: int, workers: int | None, read: Reader
 ) -> Iterator[int]:
-    """Write shards, and yield each one's number when it is done.
+    """Write shards, and yield each one's number when it is done, as `work_off` does.
 
     Args:
         jobs: The shards to write.
@@ -45,52 +49,46 @@ def write_all(
         DataError: The machine cannot read the publisher's files.
         OSError: The store cannot be written.
     """
-    yield from run_all(write_shard, jobs, count, workers, modules_of(read))
-
-
-def modules_of(read: Reader) -> list[str]:
-    """Name the module that a reader is imported from, however many arguments are bound to it."""
-    inner = read
+    inner: object = read
     while isinstance(inner, functools.partial):
         inner = inner.func
-    return [name for name in (getattr(inner, "__module__", None),) if name]
+    yield from work_off(write_shard, jobs, count, workers, [getattr(inner, "__module__", None)])
 
 
-def run_all(
-    work: Callable[[_Job], _Result],
-    jobs: Iterable[_Job],
+def work_off(
+    do: Callable[[Job], Done],
+    jobs: Iterable[Job],
     count: int,
     workers: int | None,
-    modules: Sequence[str] = (),
-) -> Iterator[_Result]:
-    """Do jobs in several processes, and yield what comes out of each when it is done.
+    modules: Sequence[str | None] = (),
+) -> Iterator[Done]:
+    """Do jobs, and yield what each gives when it is done, in whatever order.
 
     At most two jobs a worker are handed out at once, so that memory does not grow with their
-    number. With one worker or one job everything runs in this process, in order.
+    number. With one worker or one job everything runs in this process.
 
     Args:
-        work: What is done; a function of a module, as is all that can be sent to a process.
-        jobs: What it is done to.
+        do: Does one of them; a function of a module.
+        jobs: The jobs; picklable.
         count: How many there are.
         workers: Processes at most; None takes one for each processor.
-        modules: Further modules that the workers import once.
+        modules: Names of modules that the workers import once for all.
 
     Raises:
         StoreError: A worker died.
-        Exception: Whatever `work` raises.
     """
     workers = min(workers or processors(), count)
     if workers <= 1:
-        yield from map(work, jobs)
+        yield from map(do, jobs)
         return
     queue = iter(jobs)
-    context = _context([work.__module__, *modules])
+    context = _context([do.__module__, *modules])
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
     try:
-        pending = {pool.submit(work, job) for job in islice(queue, 2 * workers)}
+        pending = {pool.submit(do, job) for job in islice(queue, 2 * workers)}
         while pending:
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
-            pending |= {pool.submit(work, job) for job in islice(queue, len(done))}
+            pending |= {pool.submit(do, job) for job in islice(queue, len(done))}
             yield from (future.result() for future in _in_order(done))
     except BrokenProcessPool as error:
         raise StoreError(
@@ -106,13 +104,13 @@ def _in_order(done: set[Future[_Result]]) -> list[Future[_Result]]:
     return sorted(done, key=lambda future: future.exception() is not None)
 
 
-def _context(modules: Sequence[str]) -> BaseContext:
+def _context(modules: Sequence[str | None]) -> BaseContext:
     """Choose how workers start: never by a fork of this process, whose threads might hold locks."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     # Imported once by the server instead of by every worker; `__main__` is what it does by default.
-    context.set_forkserver_preload(["__main__", *modules])
+    context.set_forkserver_preload(["__main__", *(name for name in modules if name)])
     return context
 
 

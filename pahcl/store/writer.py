@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -12,12 +11,11 @@ from typing import Any, Literal
 
 import pandas as pd
 import pyarrow as pa
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from pahcl.errors import DataError, StoreError, UsageError
 from pahcl.files import canonical_json, sha256_text
 from pahcl.signals import Filter, Modality, SignalSpec
+from pahcl.store.bar import Bar
 from pahcl.store.cluster import require_ray, write_all_on_ray
 from pahcl.store.finish import clean_up, complete_manifest, finish
 from pahcl.store.manifest import (
@@ -149,7 +147,7 @@ def merge(out: str | Path) -> Manifest:
             written.
     """
     folder = Path(out)
-    with _writing_to(folder):
+    with writing_to(folder):
         if (folder / MANIFEST).is_file():
             manifest = read_manifest(folder)
             clean_up(folder)
@@ -176,7 +174,7 @@ def write(
     if engine == "ray":
         require_ray()
     require_store_folder(out)
-    with _writing_to(out):
+    with writing_to(out):
         try:
             return _write(out, work, workers, shard, progress, engine)
         except (FileNotFoundError, StoreError):
@@ -223,7 +221,7 @@ def _write(
         )
         for number in left
     )
-    with _Bar(progress, work.recipe.dataset, rows, left) as bar:
+    with Bar(progress, work.recipe.dataset, rows, left) as bar:
         if engine == "ray":
             written = write_all_on_ray(jobs, len(left), workers, out, work.root)
         else:
@@ -319,7 +317,7 @@ def _require_options(
 
 
 @contextmanager
-def _writing_to(out: Path) -> Iterator[None]:
+def writing_to(out: Path) -> Iterator[None]:
     """Turn what the system says into what a person can do."""
     try:
         yield
@@ -333,48 +331,3 @@ def _writing_to(out: Path) -> Iterator[None]:
             f"The store {out} cannot be written: {error.strerror or error}. What is done is kept: "
             f"{advice}, then run the same command again."
         ) from error
-
-
-class _Bar:
-    """Show records, records per second and the time left, on a terminal's error stream.
-
-    Args:
-        progress: Whether to show anything.
-        name: What is written.
-        rows: Records of each shard.
-        left: Shards that have still to be written.
-    """
-
-    def __init__(self, progress: bool, name: str, rows: Mapping[int, int], left: list[int]) -> None:
-        console = Console(stderr=True)
-        self._left = sum(rows[number] for number in left)
-        self._done = 0
-        self._began = time.monotonic()
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[pace]}"),
-            console=console,
-            transient=False,
-            disable=not (progress and console.is_terminal),
-        )
-        total = sum(rows.values())
-        self._task: TaskID = self._progress.add_task(
-            name, total=total, completed=total - self._left, pace=""
-        )
-
-    def advance(self, records: int) -> None:
-        """Count records that are done."""
-        self._done += records
-        rate = self._done / max(time.monotonic() - self._began, 1e-9)
-        seconds = round((self._left - self._done) / rate)
-        pace = f"{rate:,.0f} records/s, {seconds // 60}:{seconds % 60:02d} left"
-        self._progress.update(self._task, advance=records, pace=pace)
-
-    def __enter__(self) -> _Bar:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._progress.stop()
