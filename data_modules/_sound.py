@@ -1,22 +1,17 @@
-"""Reading sound files, in which publishers give heart sounds: wav and whatever libsndfile knows."""
+"""Heart sounds as publishers give them: one channel of one rate, in a sound file."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
 
 from data_modules._matlab import read_bytes
-from pahcl.errors import RecordError, told_by
+from pahcl.errors import RecordError
 from pahcl.signals.recording import Recording
-
-FULL_SCALE = "full scale"
-"""Unit of a sound: a share of the largest count that the converter has."""
+from pahcl.signals.sound import FULL_SCALE, decode
 
 SHORTEST_SECONDS = 0.5
 """A shorter sound holds no whole heart cycle, at 120 beats a minute."""
@@ -24,12 +19,6 @@ SHORTEST_SECONDS = 0.5
 QUIETEST = 1e-3
 """A sound that stays this near to its median, in shares of full scale, is near silence: the 16 bit
 of its file carry fewer than six."""
-
-_STEPS = {"PCM_U8": 2.0**-7, "PCM_S8": 2.0**-7, "PCM_16": 2.0**-15, "PCM_24": 2.0**-23}
-MOST_SAMPLES = 2**29
-"""Samples of all channels together that a sound may have: 37 hours at 4 kHz."""
-
-_UNKNOWN_SIZES = frozenset({0, 0xFFFFFFFF})
 
 
 def read_sound(path: Path, fs: float) -> tuple[npt.NDArray[np.float32], float | None, str]:
@@ -59,59 +48,6 @@ def read_sound(path: Path, fs: float) -> tuple[npt.NDArray[np.float32], float | 
         raise RecordError("the sound holds no sample")
     samples = sound.samples[0].astype(np.float32, copy=False)
     return samples, sound.step, hashlib.sha256(data).hexdigest()
-
-
-class Sound(NamedTuple):
-    """Hold a decoded sound.
-
-    Args:
-        samples: `[channels, L]` shares of full scale: float32 where that holds the file's integers,
-            else float64.
-        fs: Rate in Hz.
-        step: Step of the converter, where the samples are multiples of it.
-    """
-
-    samples: npt.NDArray[np.floating]
-    fs: float
-    step: float | None
-
-
-def decode(data: bytes) -> Sound:
-    """Decode the bytes of a sound file.
-
-    Raises:
-        RecordError: They are no sound, are cut off, or promise more samples than any record has.
-    """
-    require_whole(data)
-    try:
-        with soundfile.SoundFile(io.BytesIO(data)) as sound:
-            announced, fs = sound.frames, float(sound.samplerate)
-            if announced * sound.channels > MOST_SAMPLES:
-                raise RecordError(f"it announces {announced} samples, more than any record")
-            step = _STEPS.get(sound.subtype)
-            dtype = "float64" if step is None else "float32"
-            samples = sound.read(dtype=dtype, always_2d=True).T
-    except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError, OverflowError) as error:
-        # The library's own words, without the object that it was given.
-        text = getattr(error, "error_string", None) or told_by(error)
-        raise RecordError(f"not a readable sound file ({text})") from error
-    if samples.shape[1] < announced:
-        raise RecordError(f"the file ends after {samples.shape[1]} of {announced} samples")
-    return Sound(samples, fs, step)
-
-
-def require_whole(data: bytes) -> None:
-    """Refuse a wav that ends before its own length, of which libsndfile reads what is there.
-
-    Raises:
-        RecordError: With the number of bytes that lack.
-    """
-    if data[:4] != b"RIFF" or len(data) < 8:
-        return
-    stated = int.from_bytes(data[4:8], "little")
-    # The byte that makes the last chunk even may lack, and does no harm.
-    if stated not in _UNKNOWN_SIZES and stated + 7 > len(data):
-        raise RecordError(f"the file ends {stated + 8 - len(data)} bytes before its sound does")
 
 
 def require_heart_sound(samples: npt.NDArray[np.float32], fs: float) -> None:

@@ -13,11 +13,12 @@ import pandas as pd
 from data_modules._circor_files import FS, SITES, check_header, read_states
 from data_modules._circor_index import build_index
 from data_modules._circor_table import TASKS
-from data_modules._sound import FULL_SCALE, read_heart_sound
+from data_modules._sound import read_heart_sound
 from data_modules.base import SignalDataModule
 from pahcl.download.sources import PhysioNet
 from pahcl.errors import UsageError
 from pahcl.signals.recording import Recording
+from pahcl.signals.sound import FULL_SCALE
 from pahcl.signals.spec import Modality
 from pahcl.signals.states import HeartStates
 from pahcl.store import Index

@@ -19,12 +19,13 @@ from data_modules._pascal_files import (
     require_rate_of,
 )
 from data_modules._pascal_names import ARCHIVES, CLASSES, RATES
-from data_modules._sound import FULL_SCALE, read_heart_sound
+from data_modules._sound import read_heart_sound
 from data_modules._tables import counted, reject_rows
 from data_modules.base import SignalDataModule
 from pahcl.download.sources import Site
 from pahcl.errors import UsageError
 from pahcl.signals.recording import Recording
+from pahcl.signals.sound import FULL_SCALE
 from pahcl.signals.spec import Modality
 from pahcl.signals.states import HeartStates
 from pahcl.store import Index

@@ -14,12 +14,12 @@ from data_modules._challenge import by_reason
 from data_modules._physionet2016_files import FS, REFERENCE, index_table, list_recordings
 from data_modules._physionet2016_sets import SETS, set_strata, split_by_set
 from data_modules._physionet2016_signals import States, read_recording, read_states
-from data_modules._sound import FULL_SCALE
 from data_modules._tables import counted, reject_rows
 from data_modules.base import SignalDataModule
 from pahcl.download.sources import PhysioNet
 from pahcl.errors import UsageError
 from pahcl.signals.recording import Recording
+from pahcl.signals.sound import FULL_SCALE
 from pahcl.signals.spec import Modality
 from pahcl.signals.states import HeartStates
 from pahcl.store import Index

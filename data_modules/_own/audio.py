@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from data_modules._own.raw import Raw, require_size
-from data_modules._sound import FULL_SCALE, decode
 from pahcl.errors import RecordError
+from pahcl.signals.sound import FULL_SCALE, decode
 
 
 def read(path: Path, key: str | None, row: int | None) -> Raw:

@@ -21,12 +21,12 @@ from data_modules._own.options import Options, plain, said
 from data_modules._own.raw import Facts, Raw, recording_of
 from data_modules._own.rows import CLASS, CYCLE, NO_ROW, Rows, rows_of_folder, rows_of_table
 from data_modules._own.table import digest_of, find_table, simple
-from data_modules._sound import FULL_SCALE
 from data_modules._tables import counted
 from pahcl.errors import DataError, RecordError, SpecError, UsageError
 from pahcl.signals import canonical_lead
 from pahcl.signals.leads import lead_modality
 from pahcl.signals.recording import Recording
+from pahcl.signals.sound import FULL_SCALE
 from pahcl.signals.spec import Modality
 from pahcl.signals.units import is_voltage
 from pahcl.store import Index

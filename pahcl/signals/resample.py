@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +17,11 @@ from pahcl.errors import SpecError
 # hours): the filter is as long as the fraction's terms, and rates such as 999.97 Hz make them huge.
 _TOLERANCE = Fraction(1, 10**7)
 _LARGEST_CHANGE = 1000
+_FILTER_PERIODS = 10
+_AT_ONCE = 2**19
+
+Reader = Callable[[int, int], npt.NDArray[np.floating]]
+"""Gives the samples `[stop - begin]` of a recording from `begin` to `stop`."""
 
 
 @lru_cache(maxsize=256)
@@ -76,3 +83,54 @@ def resample(
     resampled = scipy.signal.resample_poly(level, ratio.numerator, ratio.denominator, axis=-1)
     time = (np.arange(length) / float(ratio)).astype(np.float32)
     return np.asarray(resampled[..., :length] + (first + slope * time), dtype=np.float32)
+
+
+def resampled_reader(read: Reader, length: int, source_fs: float, target_fs: float) -> Reader:
+    """Resample a recording while it is read, in memory that does not grow with it.
+
+    What is read equals the same samples of `resample` on the whole recording, to float rounding;
+    a missing sample (NaN) makes those within the filter's length missing.
+
+    Args:
+        read: Gives the samples of the recording from a begin to a stop.
+        length: Number of its samples.
+        source_fs: Its sampling rate in Hz.
+        target_fs: Wanted sampling rate in Hz.
+
+    Returns:
+        Gives the resampled samples from a begin to a stop, of `resampled_length(length, …)`.
+
+    Raises:
+        SpecError: A rate is not positive, or their ratio is absurd.
+    """
+    ratio = _ratio(source_fs, target_fs)
+    if ratio == 1 or not length:
+        return read
+    up, down = ratio.numerator, ratio.denominator
+    # Samples that the filter reaches to either side, in whole periods of the ratio.
+    margin = -(-(_FILTER_PERIODS * max(up, down) // up + 2) // down) * down
+    last = float(read(length - 1, length)[0])
+    first = float(read(0, 1)[0])
+    straight = np.isfinite([first, last]).all()
+    slope = (last - first) / max(length - 1, 1) if straight else 0.0
+    offset = first if straight else 0.0
+
+    def piece(begin: int, stop: int) -> npt.NDArray[np.float32]:
+        start = max(begin * down // up // down * down - margin, 0)
+        end = min(-(-stop * down // up) + margin, length)
+        samples = np.asarray(read(start, end), dtype=np.float32)
+        line = offset + slope * np.arange(start, end)
+        level = (samples - line).astype(np.float32)
+        skipped = begin - start // down * up
+        resampled = scipy.signal.resample_poly(level, up, down)[skipped : skipped + stop - begin]
+        return np.asarray(
+            resampled + (offset + slope / float(ratio) * np.arange(begin, stop)), dtype=np.float32
+        )
+
+    def resampled(begin: int, stop: int) -> npt.NDArray[np.float32]:
+        count = max(_AT_ONCE * up // down, 1)
+        edges = [*range(begin, stop, count), stop]
+        pieces = [piece(first, end) for first, end in pairwise(edges)]
+        return np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.float32)
+
+    return resampled
