@@ -10,11 +10,9 @@ import numpy.typing as npt
 
 from data_modules._matlab import read_bytes
 from pahcl.errors import RecordError
+from pahcl.signals.heart_cycles.hearing import SHORTEST_SECONDS
 from pahcl.signals.recording import Recording
 from pahcl.signals.sound import FULL_SCALE, decode
-
-SHORTEST_SECONDS = 0.5
-"""A shorter sound holds no whole heart cycle, at 120 beats a minute."""
 
 QUIETEST = 1e-3
 """A sound that stays this near to its median, in shares of full scale, is near silence: the 16 bit

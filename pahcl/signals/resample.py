@@ -18,7 +18,6 @@ from pahcl.errors import SpecError
 _TOLERANCE = Fraction(1, 10**7)
 _LARGEST_CHANGE = 1000
 _FILTER_PERIODS = 10
-_AT_ONCE = 2**19
 
 Reader = Callable[[int, int], npt.NDArray[np.floating]]
 """Gives the samples `[stop - begin]` of a recording from `begin` to `stop`."""
@@ -85,7 +84,9 @@ def resample(
     return np.asarray(resampled[..., :length] + (first + slope * time), dtype=np.float32)
 
 
-def resampled_reader(read: Reader, length: int, source_fs: float, target_fs: float) -> Reader:
+def resampled_reader(
+    read: Reader, length: int, source_fs: float, target_fs: float, at_once: int = 2**19
+) -> Reader:
     """Resample a recording while it is read, in memory that does not grow with it.
 
     What is read equals the same samples of `resample` on the whole recording, to float rounding;
@@ -96,6 +97,7 @@ def resampled_reader(read: Reader, length: int, source_fs: float, target_fs: flo
         length: Number of its samples.
         source_fs: Its sampling rate in Hz.
         target_fs: Wanted sampling rate in Hz.
+        at_once: About how many samples of the recording are held at a time.
 
     Returns:
         Gives the resampled samples from a begin to a stop, of `resampled_length(length, …)`.
@@ -128,7 +130,7 @@ def resampled_reader(read: Reader, length: int, source_fs: float, target_fs: flo
         )
 
     def resampled(begin: int, stop: int) -> npt.NDArray[np.float32]:
-        count = max(_AT_ONCE * up // down, 1)
+        count = max(at_once * up // down, 1)
         edges = [*range(begin, stop, count), stop]
         pieces = [piece(first, end) for first, end in pairwise(edges)]
         return np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.float32)

@@ -27,7 +27,9 @@ MOST_SAMPLES = 2**29
 """Samples of all channels together that a sound may have in memory: 37 hours at 4 kHz."""
 
 _STEPS = {"PCM_U8": 2.0**-7, "PCM_S8": 2.0**-7, "PCM_16": 2.0**-15, "PCM_24": 2.0**-23}
-_UNKNOWN_SIZES = frozenset({0, 0xFFFFFFFF})
+# What wav writers that do not know the length yet put in its place: 0, or about the largest number
+# with or without a sign. libsndfile then reads to the end of the file.
+_LARGEST_KNOWN = 0x7FFFF000
 _FRAMES_AT_ONCE = 2**18
 
 
@@ -79,6 +81,7 @@ class SoundFile:
         channels: Number of channels of the file.
         length: Number of samples.
         step: Step of the converter, where the samples of the file are multiples of it.
+        loudest: Largest of the samples that have been read, over all channels.
 
     Raises:
         RecordError: The file is missing, empty, no sound or cut off.
@@ -90,6 +93,7 @@ class SoundFile:
     channels: int = field(init=False)
     length: int = field(init=False)
     step: float | None = field(init=False)
+    loudest: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
         begin, size = _begin(self.path)
@@ -113,10 +117,13 @@ class SoundFile:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Tell what is done to the sound while it is read."""
-        if self.channels == 1:
-            return ()
-        return (f"the mean of its {self.channels} channels is taken",)
+        """Tell what is particular of what has been read."""
+        notes = []
+        if self.channels > 1:
+            notes.append(f"the mean of its {self.channels} channels is taken")
+        if self.loudest > 1:
+            notes.append(f"its samples reach {self.loudest:.3g} times full scale")
+        return tuple(notes)
 
     def read(self, begin: int, stop: int) -> npt.NDArray[np.float32]:
         """Read `[stop - begin]` samples; what was read last is not decoded again.
@@ -137,6 +144,10 @@ class SoundFile:
                 block = self._file.read(count, dtype="float32", always_2d=True)
                 _require_all(begin + place + len(block), min(begin + place + count, self.length))
                 samples[place : place + count] = _mixed(block)
+                if self.step is None:
+                    real = np.isfinite(block)
+                    top = float(np.max(np.abs(block), initial=0.0, where=real))
+                    self.loudest = max(self.loudest, top)
         self._at, self._last = stop, samples
         return samples
 
@@ -145,7 +156,8 @@ def _mixed(block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Take the mean over channels of `[L, channels]`."""
     if block.shape[1] == 1:
         return block[:, 0]
-    return np.asarray(block.mean(axis=1), dtype=np.float32)
+    with np.errstate(invalid="ignore"):  # inf - inf of a damaged float file is missing, as NaN is
+        return np.asarray(block.mean(axis=1), dtype=np.float32)
 
 
 @contextmanager
@@ -182,7 +194,7 @@ def _require_whole(begin: bytes, size: int) -> None:
         return
     stated = int.from_bytes(begin[4:8], "little")
     # The byte that makes the last chunk even may lack, and does no harm.
-    if stated not in _UNKNOWN_SIZES and stated + 7 > size:
+    if 0 < stated < _LARGEST_KNOWN and stated + 7 > size:
         raise RecordError(f"the file ends {stated + 8 - size} bytes before its sound does")
 
 
