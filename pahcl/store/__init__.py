@@ -1,5 +1,6 @@
 """The packed signal store: written once, read by batched gathers."""
 
+from pahcl.store.cycles import CycleManifest, CycleTable, cycle_names
 from pahcl.store.derive import derive_store
 from pahcl.store.manifest import FORMAT_VERSION, Index, Manifest, Rejection, ShardInfo
 from pahcl.store.patience import is_machines_fault
@@ -9,6 +10,8 @@ from pahcl.store.writer import merge, write_store
 
 __all__ = [
     "FORMAT_VERSION",
+    "CycleManifest",
+    "CycleTable",
     "Finding",
     "Gathered",
     "Index",
@@ -16,6 +19,7 @@ __all__ = [
     "Rejection",
     "ShardInfo",
     "SignalStore",
+    "cycle_names",
     "derive_store",
     "is_machines_fault",
     "merge",

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from pahcl.errors import StoreError
 from pahcl.signals import Pad, Recording, SignalSpec, window_bounds
+from pahcl.store.cycles import CycleTable, read_cycles
 from pahcl.store.manifest import SHARDS, TABLE, Manifest, read_manifest
 from pahcl.store.maps import Places, ShardMaps
 from pahcl.store.quantise import dequantise
@@ -231,6 +232,17 @@ class SignalStore:
         places = self._maps.places(rows, first, length)
         padded = bool(((start > 0) | (stop < length)).any())
         return Windows(places, self.scales[rows], start, stop, padded)
+
+    def cycles(self, name: str | None = None) -> CycleTable:
+        """Read the heart cycles of all records, and check that they are whole and of this store.
+
+        Args:
+            name: Name of the table (`rhythm`, `annotated` …); None takes the only one.
+
+        Raises:
+            StoreError: It is not there, damaged, of another store, or there are several.
+        """
+        return read_cycles(self, name)
 
     @cached_property
     def _ids(self) -> pd.DataFrame:

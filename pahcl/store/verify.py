@@ -10,8 +10,10 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from pahcl.errors import PahclError
 from pahcl.files import sha256_file
-from pahcl.store.manifest import SHARDS, TABLE
+from pahcl.store.cycles import CycleTable, cycle_names
+from pahcl.store.manifest import CYCLES, SHARDS, TABLE
 from pahcl.store.reader import SignalStore
 
 FOLD_COLUMNS = ("fold", "strat_fold", "split")
@@ -21,6 +23,9 @@ Severity = Literal["error", "warning", "hint"]
 """An error makes results wrong, a warning concerns single records, a hint may be as it should."""
 
 _NAMED = 5
+
+_LATE_S = 0.01
+"""Seconds by which an annotation may run on behind its record: publishers round times."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ def verify(store: SignalStore) -> list[Finding]:
     """Check a store against its manifest, its table against its samples, and subjects for leaks.
 
     Checksums of the table, of each shard and of each record; counts; the place of each record;
-    unique ids; usable scales; equal samples; subjects in several folds.
+    unique ids; usable scales; equal samples; subjects in several folds; tables of heart cycles.
 
     Args:
         store: An open store; every byte of it is read once.
@@ -62,7 +67,52 @@ def verify(store: SignalStore) -> list[Finding]:
         *_samples(store),
         *_duplicates(store),
         *_folds(store),
+        *_cycles(store),
     ]
+
+
+def _cycles(store: SignalStore) -> Iterator[Finding]:
+    """Check each table of heart cycles, and name what is left of unfinished ones."""
+    folder = store.path / CYCLES
+    names = cycle_names(store.path)
+    for name in names:
+        try:
+            table = store.cycles(name)
+            yield from _table_of_cycles(store, name, table)
+        except (PahclError, KeyError) as error:
+            yield Finding("heart cycles", f"{CYCLES}/{name}", str(error))
+    whole = {f"{name}{suffix}" for name in names for suffix in (".json", ".parquet")}
+    left = [path for path in sorted(folder.glob("*")) if path.name not in whole]
+    if left:
+        text = "left by a call that was stopped: give it again, or delete what it has left"
+        yield Finding("heart cycles", f"{CYCLES}/{left[0].name}", text, "warning")
+
+
+def _table_of_cycles(store: SignalStore, name: str, table: CycleTable) -> Iterator[Finding]:
+    """Hold the rows against the records: in order, of the right names, within the recording."""
+    frame, where = table.frame, f"{CYCLES}/{name}.parquet"
+    if len(frame) != table.manifest.counts["cycles"]:
+        text = f"{len(frame)} rows, but {table.manifest.counts['cycles']} cycles were counted"
+        yield Finding("heart cycles", where, text)
+    record = frame["record"].to_numpy()
+    if ((record < 0) | (record >= len(store))).any() or (np.diff(record) < 0).any():
+        yield Finding("heart cycles", where, "rows are not of this store's records, in their order")
+        return
+    ids = store.columns(["record_id"])["record_id"].to_numpy()[record]
+    seconds = store.lengths[record] / store.spec.fs
+    faults = {
+        "bear the name of another record": (frame["record_id"].to_numpy() != ids),
+        "end before they begin": (frame["end"] <= frame["start"]).to_numpy(),
+        "begin before the record or end behind it": (
+            (frame["start"] < 0) | (frame["end"] > seconds + _LATE_S)
+        ).to_numpy(),
+    }
+    for text, wrong in faults.items():
+        if wrong.any():
+            first = str(frame["record_id"].iloc[int(wrong.argmax())])
+            yield Finding(
+                "heart cycles", where, f"{int(wrong.sum())} cycles {text}, the first in {first}"
+            )
 
 
 def _counts(store: SignalStore) -> Iterator[Finding]:
