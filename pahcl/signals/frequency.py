@@ -23,7 +23,7 @@ def _response(fs: float, filter: Filter, size: int) -> Tensor:
     return torch.from_numpy(np.abs(response) ** 2).to(torch.float32)
 
 
-def _extend(signal: Tensor, mask: Tensor | None, before: int, after: int) -> Tensor:
+def extend(signal: Tensor, mask: Tensor | None, before: int, after: int) -> Tensor:
     """Continue each record oddly from the ends of its real signal: `[B, C, before + L + after]`.
 
     Where the reflection runs out of signal, its last value is held.
@@ -76,7 +76,7 @@ def filter_batch(signal: Tensor, fs: float, filter: Filter, mask: Tensor | None 
     count, length = extension_length(fs, filter), signal.shape[-1]
     # The signal is continued up to a length that transforms fast: zeros would be a step.
     size = scipy.fft.next_fast_len(length + 2 * count, real=True)
-    extended = _extend(signal, mask, count, size - length - count)
+    extended = extend(signal, mask, count, size - length - count)
     response = _response(fs, filter, size).to(signal.device)
     spectrum = torch.fft.rfft(extended) * response
     filtered: Tensor = torch.fft.irfft(spectrum, n=size)[..., count : count + length]
