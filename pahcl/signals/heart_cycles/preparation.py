@@ -14,6 +14,8 @@ from pahcl.signals.resample import resample
 ORDER = 4
 """Order of the Butterworth band-pass at each edge; it runs forward and backward."""
 
+_FEWEST = 5
+
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
@@ -60,9 +62,13 @@ def prepare(
 
 
 def scaled(signal: npt.NDArray[np.floating], fs: float) -> npt.NDArray[np.float32]:
-    """Divide by the median, over the recording, of the loudest sample of each second."""
-    second = int(fs)
-    pieces = max(len(signal) // second, 1)
-    whole = np.abs(signal[: pieces * second]).reshape(pieces, -1)
-    height = float(np.median(whole.max(axis=1))) if whole.size else 0.0
+    """Divide by the usual height: the median, over the recording, of each second's loudest sample.
+
+    A recording of less than `_FEWEST` seconds is divided into as many parts instead, so that knocks
+    at both of its ends are still the fewer.
+    """
+    pieces = max(len(signal) // int(fs), _FEWEST)
+    width = len(signal) // pieces
+    loudest = np.abs(signal[: pieces * width]).reshape(pieces, -1)
+    height = float(np.median(loudest.max(axis=1))) if width else 0.0
     return np.asarray(signal / height if height > 0 else np.zeros_like(signal), dtype=np.float32)
