@@ -72,12 +72,14 @@ class Reference:
         sounds: First and second sounds.
         whole: For each kind whether a sound's begin and end are known, `[N]`.
         beats: Begins of consecutive first sounds of one stretch `[B]`.
+        marked: Whether sounds are marked by instants, which lie near their middles.
     """
 
     annotated: Spans
     sounds: Mapping[str, Spans]
     whole: Mapping[str, Flags]
     beats: Spans
+    marked: bool = False
 
     @property
     def heart_rate(self) -> float:
@@ -143,6 +145,7 @@ def read_reference(states: HeartStates) -> Reference:
         sounds={name: Spans(start[state == k], end[state == k]) for name, k in SOUNDS.items()},
         whole={name: (mark | ~cut)[state == k] for name, k in SOUNDS.items()},
         beats=Spans(start[at][:-1][pair], start[at][1:][pair]),
+        marked=bool(len(mark)) and bool(mark.all()),
     )
 
 
@@ -327,10 +330,12 @@ def _judge_cycles(cycles: HeartCycles, reference: Reference) -> tuple[Flags, Fla
         return none, none, 0
     right = np.zeros(len(cycles), dtype=bool)
     taken: set[int] = set()
+    # Marks are held against the middle of a first sound, where that is known.
+    late = np.nan_to_num((cycles.systole - cycles.start) / 2) if reference.marked else 0.0
     if len(beats.start):
-        nearest = _nearest(beats.start, cycles.start)
-        close = np.abs(beats.start[nearest] - cycles.start) <= BEAT_TOLERANCE + _SLACK
-        close &= np.abs(beats.end[nearest] - cycles.end) <= BEAT_TOLERANCE + _SLACK
+        nearest = _nearest(beats.start, cycles.start + late)
+        close = np.abs(beats.start[nearest] - cycles.start - late) <= BEAT_TOLERANCE + _SLACK
+        close &= np.abs(beats.end[nearest] - cycles.end - late) <= BEAT_TOLERANCE + _SLACK
         for place in np.flatnonzero(close):
             beat = int(nearest[place])
             right[place] = beat not in taken

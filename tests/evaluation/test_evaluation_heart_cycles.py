@@ -264,3 +264,12 @@ def test_no_recordings_give_no_numbers():
     score = pool([])
     assert score.counts == {"subjects": 0}
     assert all(np.isnan(value.value) for value in score.metrics.values())
+
+
+def test_marks_are_held_against_the_middle_of_a_first_sound():
+    whole = beats(10, lengths=(0.3, 0.1, 0.1, 0.3))
+    truth = HeartStates(*(2 * [(whole.start + whole.end) / 2]), whole.state)
+    keep = np.isin(truth.state, [S1, S2])
+    marks = HeartStates(truth.start[keep], truth.end[keep], truth.state[keep])
+    score = score_recording(found(whole), marks)
+    assert score.counts["cycles"] == score.counts["cycles_right"] == 9
