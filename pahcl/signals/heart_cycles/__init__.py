@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -20,13 +21,19 @@ from pahcl.signals.heart_cycles.envelopes import hilbert_envelope, rms_envelope,
 from pahcl.signals.heart_cycles.preparation import Prepared, prepare
 from pahcl.signals.heart_cycles.segmenter import Segmentation, Segmenter
 
+if TYPE_CHECKING:
+    from pahcl.signals.heart_cycles.rhythm import Rhythm
+    from pahcl.signals.heart_cycles.upstream import Upstream
+
 __all__ = [
     "BOUNDARIES",
     "SEGMENTERS",
     "HeartCycles",
     "Prepared",
+    "Rhythm",
     "Segmentation",
     "Segmenter",
+    "Upstream",
     "hilbert_envelope",
     "prepare",
     "rms_envelope",

@@ -55,9 +55,9 @@ class HeartCycles:
             return
         times = np.stack([getattr(self, name) for name in BOUNDARIES], axis=1)
         # A boundary that is not known takes the place of the one before it.
-        known = pd.DataFrame(times).ffill(axis=1).to_numpy()
+        known = np.fmax.accumulate(times, axis=1)
         wrong = ~(np.isfinite(self.start) & np.isfinite(self.end) & (self.end > self.start))
-        wrong |= (np.diff(known, axis=1) < 0).any(axis=1)
+        wrong |= (times[:, 1:] < known[:, :-1]).any(axis=1)
         if wrong.any():
             raise RecordError(
                 f"cycle {int(wrong.argmax()) + 1} has the times {times[wrong.argmax()].tolist()}, "
