@@ -43,6 +43,9 @@ MARK_GAP = 2.0
 SURE = 0.5
 """Confidence from which on a beat that is none counts as a sure one."""
 
+QUARTERED = frozenset({"upstream"})
+"""Segmenters that cut on the peaks of first sounds and call the quarters between them states."""
+
 SOUNDS = {"S1": S1, "S2": S2}
 
 BOUNDARIES = ("S1 begin", "S1 end", "S2 begin", "S2 end")
@@ -152,11 +155,12 @@ def read_reference(states: HeartStates) -> Reference:
 def found_sounds(found: Segmentation) -> dict[str, Spans]:
     """Give the first and second sounds that were found.
 
-    A segmenter that knows cycles alone has its cuts taken as first sounds, and the middle of the
-    third quarter of each cycle as second sound.
+    A segmenter that knows cycles alone, or whose states are their quarters, has its cuts taken as
+    first sounds, and the middle of the third quarter of each cycle as second sound.
     """
     states, cycles = found.states, found.cycles
-    if np.isin(states.state, list(SOUNDS.values())).any():
+    known = np.isin(states.state, list(SOUNDS.values())).any()
+    if known and found.segmenter not in QUARTERED:
         return {
             name: Spans(states.start[states.state == k], states.end[states.state == k])
             for name, k in SOUNDS.items()

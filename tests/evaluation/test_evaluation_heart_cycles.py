@@ -13,6 +13,7 @@ from pahcl.evaluation.heart_cycles import (
     score_recording,
     score_without_heart,
 )
+from pahcl.signals.heart_cycles import upstream
 from pahcl.signals.heart_cycles.cycles import HeartCycles, whole_cycles
 from pahcl.signals.heart_cycles.segmenter import Segmentation
 from pahcl.signals.states import DIASTOLE, S1, S2, SYSTOLE, UNANNOTATED, HeartStates
@@ -273,3 +274,12 @@ def test_marks_are_held_against_the_middle_of_a_first_sound():
     marks = HeartStates(truth.start[keep], truth.end[keep], truth.state[keep])
     score = score_recording(found(whole), marks)
     assert score.counts["cycles"] == score.counts["cycles_right"] == 9
+
+
+def test_upstream_cuts_on_the_peaks_of_first_sounds():
+    truth = beats(10)
+    middles = ((truth.start + truth.end) / 2)[truth.state == S1]
+    cycles, states = upstream.quarters(middles[:-1], middles[1:])
+    sounds = found_sounds(Segmentation(states, cycles, 8.0, upstream.Upstream.name))
+    assert sounds["S1"].middle == pytest.approx(middles)
+    assert sounds["S2"].middle == pytest.approx(middles[:-1] + 0.5)
