@@ -23,6 +23,7 @@ from pahcl.signals.augment import (
     Transform,
     augment_parts,
     preset,
+    record_seeds,
     two_views,
 )
 
@@ -199,6 +200,17 @@ def test_draws_are_the_published_hash() -> None:
     states = torch.tensor([1234567]) + torch.arange(1, 4) * golden
     got = [number % 2**64 for number in draws._mix_(states).tolist()]
     assert got == [6457827717110365317, 3203168211198807973, 9817491932198370423]
+
+
+def test_seeds_of_records_are_those_of_their_names_alone() -> None:
+    records, epochs = torch.arange(3000), torch.full((3000,), 4)
+    made = record_seeds(7, epochs, records)
+    assert made.dtype == torch.int64
+    order = torch.randperm(3000)
+    assert torch.equal(record_seeds(7, epochs[order], records[order]), made[order])
+    others = [record_seeds(8, epochs, records), record_seeds(7, epochs + 1, records)]
+    others += [record_seeds(7, epochs, records, records), record_seeds(-7, epochs, records)]
+    assert len(torch.cat([made, *others]).unique()) == 5 * 3000
 
 
 @pytest.mark.parametrize(

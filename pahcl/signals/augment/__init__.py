@@ -13,7 +13,7 @@ from pahcl.signals.augment.composing import (
     augment_parts,
     two_views,
 )
-from pahcl.signals.augment.draws import Draws, Seeds
+from pahcl.signals.augment.draws import Draws, Seeds, record_seeds
 from pahcl.signals.augment.loudness import (
     AmplitudeScale,
     ColouredNoise,
@@ -53,5 +53,6 @@ __all__ = [
     "View",
     "augment_parts",
     "preset",
+    "record_seeds",
     "two_views",
 ]

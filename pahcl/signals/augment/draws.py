@@ -39,6 +39,22 @@ def _mix_(state: Tensor) -> Tensor:
     return state
 
 
+def record_seeds(*keys: Tensor | int) -> Tensor:
+    """Make a seed for each record from what names it: a run's seed, the epoch, the record.
+
+    Args:
+        keys: int64 `[B]`, or a number for all; one of them at least is a tensor.
+
+    Returns:
+        int64 `[B]`.
+    """
+    state = torch.zeros((), dtype=torch.int64)
+    for key in keys:
+        number = key + 1 if isinstance(key, Tensor) else torch.tensor(_signed((key + 1) % 2**64))
+        state = _mix_((state ^ _CHILD) + number * _GOLDEN)
+    return state
+
+
 class Draws:
     """Give numbers by their place, not by the order in which they are asked for.
 
