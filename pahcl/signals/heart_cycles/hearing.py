@@ -39,9 +39,9 @@ _INAUDIBLE = 1e-3
 _QUIET = 2e-3
 _QUIET_STEPS = 64
 _STEADY_FRAME = 50
-# Loudness of the loudest twentieth of frames over that of the quieter quarter: 1.3 for white noise,
-# 1.7 for brown, 3 and more for any heart.
-_STEADY = 2.0
+# Below these `steadiness` nothing is a beat: what is loud is given the benefit of the doubt.
+_QUIET_STEADY = 2.0
+_STEADY = 1.6
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,15 +161,24 @@ def _silence(
     if still.all():
         return "near silence: nothing moves but the lowest steps of the converter"
     loud = _usual_height(height[~still], max(round(FRAME * fs), 1), fs)
-    if loud > max(_QUIET, _QUIET_STEPS * step) or not steady(signal, fs):
+    if loud <= max(_QUIET, _QUIET_STEPS * step):
+        if steadiness(signal, fs) > _QUIET_STEADY:
+            return None
+        return f"near silence: steady noise, {loud:.2g} from crest to trough, and no sound above it"
+    low, high = np.quantile(height, (0.25, 0.95))
+    if high > 2 * low or steadiness(signal, fs) > _STEADY:
         return None
-    return f"near silence: steady noise, {loud:.2g} from crest to trough, and no sound above it"
+    return "steady noise: no sound stands out of it"
 
 
-def steady(signal: Samples, fs: float) -> bool:
-    """Say whether a signal is steady noise in the band of heart sounds: no beat stands out."""
+def steadiness(signal: Samples, fs: float) -> float:
+    """Give how far loud moments stand out of quiet ones in the band of heart sounds.
+
+    It is the loudness that a twentieth of all frames exceeds over that of the quietest quarter: 1.3
+    for white noise, 1.7 for brown, 3 and more for nearly every heart.
+    """
     samples = prepare(signal, fs).signal
     frames = samples[: len(samples) // _STEADY_FRAME * _STEADY_FRAME].reshape(-1, _STEADY_FRAME)
     loudness = np.sqrt(np.square(frames, dtype=np.float64).mean(axis=1))
     low, high = np.quantile(loudness, (0.25, 0.95))
-    return bool(high <= _STEADY * low)
+    return float(high / low) if low else np.inf

@@ -15,6 +15,7 @@ ORDER = 4
 """Order of the Butterworth band-pass at each edge; it runs forward and backward."""
 
 _FEWEST = 5
+_LOUDEST = 1000.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,4 +72,7 @@ def scaled(signal: npt.NDArray[np.floating], fs: float) -> npt.NDArray[np.float3
     width = len(signal) // pieces
     loudest = np.abs(signal[: pieces * width]).reshape(pieces, -1)
     height = float(np.median(loudest.max(axis=1))) if width else 0.0
-    return np.asarray(signal / height if height > 0 else np.zeros_like(signal), dtype=np.float32)
+    if height <= 0:
+        return np.zeros(len(signal), dtype=np.float32)
+    # What is far beyond any heart is a knock, of which the height says nothing more.
+    return np.asarray(np.clip(signal / height, -_LOUDEST, _LOUDEST), dtype=np.float32)

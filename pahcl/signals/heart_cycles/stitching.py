@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -98,8 +99,8 @@ def pieces(length: int, fs: float) -> list[tuple[int, int]]:
     if count == 1:
         return [(0, length)]
     hop = (length - overlap) / count
-    begins = [round(hop * piece) for piece in range(count)]
-    return [(begin, min(round(begin + hop) + overlap, length)) for begin in begins]
+    edges = [*(round(hop * piece) for piece in range(count)), length - overlap]
+    return [(begin, stop + overlap) for begin, stop in pairwise(edges)]
 
 
 def joined(parts: Sequence[Found]) -> Found:
