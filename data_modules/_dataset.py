@@ -12,10 +12,13 @@ import torch
 from lightning.pytorch import Trainer
 from torch.utils.data import BatchSampler, DataLoader, Dataset, DistributedSampler
 
-from pahcl.signals import Pad, window_bounds
+from pahcl.signals import Pad, SignalSpec, ToSignal, window_bounds
 from pahcl.store import SignalStore
 
 Batch = dict[str, Any]
+
+SHIPPED = ("samples", "scale", "start", "stop")
+"""What of a batch becomes signal and mask on the device."""
 
 BATCHES_AT_ONCE = 64
 """Batches whose labels are looked up together."""
@@ -143,6 +146,23 @@ class BatchDataset(Dataset[Batch]):
                 "record_id": record_ids[part],
                 "subject_id": subject_ids[part],
             }
+
+
+class OnDevice:
+    """Make signal and mask of a batch where it lies; the other entries stay.
+
+    Args:
+        spec: The input contract.
+    """
+
+    def __init__(self, spec: SignalSpec) -> None:
+        self._to_signal = ToSignal(spec)
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Give `signal`, `mask`, and what is known of the records."""
+        rest = {key: value for key, value in batch.items() if key not in SHIPPED}
+        signal, mask = self._to_signal(*(batch[key] for key in SHIPPED))
+        return {"signal": signal, "mask": mask, **rest}
 
 
 def as_is(batch: Any) -> Any:

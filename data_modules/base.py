@@ -16,7 +16,9 @@ from torch.utils.data import DataLoader
 
 from data_modules._arguments import require_arguments, require_side
 from data_modules._corpus import Corpus
-from data_modules._dataset import Batch, BatchDataset, Window, make_loader
+from data_modules._cycle_batches import CycleDataset, CyclesOnDevice
+from data_modules._cycles import Cycles, ServedCycles, serve_cycles
+from data_modules._dataset import Batch, BatchDataset, OnDevice, Window, make_loader
 from data_modules._published_splits import Protocol, asked
 from data_modules._roots import require_same_origin
 from data_modules._selection import Selection, Tested, without_tests_of
@@ -34,7 +36,7 @@ from data_modules._stores import (
     source_rate,
 )
 from pahcl.errors import DataError
-from pahcl.signals import ToSignal, canonical_lead
+from pahcl.signals import canonical_lead
 from pahcl.signals.spec import Filter, Normalisation, Pad, SignalSpec
 
 log = logging.getLogger(__name__)
@@ -91,6 +93,8 @@ class SignalDataModule(Corpus):
         prepare_workers: Processes that pack the store if need be; None takes one for each core.
         predict_split: The split that `predict` serves, unlabelled records included. The test split
             is for `test`, which scores it once: name it only if that is meant.
+        cycles: Serve heart cycles, or fixed windows, in place of records of heart sounds; None
+            serves records. The window is then one cycle's (`pad` and `crop` do not apply).
     """
 
     published_key: ClassVar[str | None] = None
@@ -136,14 +140,16 @@ class SignalDataModule(Corpus):
         num_workers: int = 0,
         prepare_workers: int | None = None,
         predict_split: Split = "val",
+        cycles: Cycles | None = None,
     ) -> None:
         super().__init__()
         self.published, self.task = asked(self, self.tasks, task, split_tables, protocol)
         rate = float(self.rates[0] if fs is None else fs)
+        seconds = self.seconds if cycles is None else cycles.seconds
         self.spec = SignalSpec(
             modality=self.modality,
             fs=rate,
-            length=round(self.seconds * rate) if length is None else length,
+            length=round(seconds * rate) if length is None else length,
             leads=tuple(canonical_lead(name) for name in leads or self.leads),
             unit=self.unit,
             filter=filter,
@@ -167,7 +173,12 @@ class SignalDataModule(Corpus):
         self.batch_size, self.num_workers = batch_size, num_workers
         self.prepare_workers = all_cores() if prepare_workers is None else prepare_workers
         require_arguments(self.spec, vars(self))
-        self._to_signal = ToSignal(self.spec)
+        self.cycles = cycles
+        self.served: ServedCycles | None = None
+        self._to_batch: OnDevice | CyclesOnDevice = OnDevice(self.spec)
+        if cycles is not None:
+            cycles.require(self.spec, self.title)
+            self._to_batch = CyclesOnDevice(self.spec, cycles)
 
     def labels(self, table: pd.DataFrame) -> pd.DataFrame:
         """Give the label columns of the tasks: here the table's own, and `male` from `sex`."""
@@ -244,6 +255,10 @@ class SignalDataModule(Corpus):
         )
         require_disjoint(table["subject_id"], self.splits)
         self.rows = self._choose_rows(table["subject_id"].astype(str))
+        if self.cycles is not None:
+            self.served = serve_cycles(self.cycles, self.store, source, self.spec.length or 0)
+            names = table["record_id"].to_numpy(dtype=object)
+            self.rows = self.served.describe(self.task, self.targets, names, self.rows)
         train = self.targets[self.rows["train"]]
         self.class_weights: Tensor | None = class_weights(self.task, train)
         self.label_statistics = label_statistics(self.task, train)
@@ -313,21 +328,24 @@ class SignalDataModule(Corpus):
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """Serve every record of `predict_split`, labelled or not."""
-        return self._loader(np.flatnonzero((self.splits == self.predict_split).to_numpy()))
+        rows = np.flatnonzero((self.splits == self.predict_split).to_numpy())
+        if self.served is not None:
+            rows = self.served.leave_out({self.predict_split: rows})[self.predict_split]
+        return self._loader(rows)
 
     def _loader(self, rows: npt.NDArray[np.int64], training: bool = False) -> DataLoader[Batch]:
         crop = self.crop if training else "center"
         window = Window(self.spec.length or 0, self.pad, crop, self.seed)
         dataset = BatchDataset(self.store, rows, self.targets[rows], window)
+        if self.served is not None:
+            given = self.store, rows, self.targets[rows], self.seed, training
+            dataset = CycleDataset(self.served, *given)
         size, workers = self.batch_size, self.num_workers
         return make_loader(dataset, training, self.seed, size, workers, self.trainer)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Make signal and mask on the device: cast, scale, mask, normalise."""
-        shipped = (batch[key] for key in ("samples", "scale", "start", "stop"))
-        signal, mask = self._to_signal(*shipped)
-        kept = {key: batch[key] for key in ("target", "record_id", "subject_id")}
-        return {"signal": signal, "mask": mask, **kept}
+        """Make signal and mask on the device: cast, scale, mask, normalise; of cycles, too."""
+        return self._to_batch(batch)
 
     def data_receipt(self) -> dict[str, Any]:
         """Say which data this was, without paths: digests, counts, and how they were drawn."""
@@ -346,4 +364,5 @@ class SignalDataModule(Corpus):
             "splits": describe_splits(self.task, self.store.table, self.targets, self.rows),
             "unlabelled": self.unlabelled,
             "left_out": int(self.splits.isna().sum()),
+            "cycles": self.served and self.served.told,
         }

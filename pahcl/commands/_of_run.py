@@ -181,6 +181,11 @@ def open_run(
     if not isinstance(network, Supervised) or network.task is None:
         raise CheckpointError(f"{folder.best} holds no network that answers a task.")
     data = make_data(folder.load_config(), folder, **changed)
+    if data.cycles is not None:
+        raise UsageError(
+            f"{folder.path} reads heart cycles (data.init_args.cycles); only a network that reads "
+            "records can be examined here."
+        )
     data.prepare_data()
     data.setup("test")
     saved = read_checkpoint(folder.best)

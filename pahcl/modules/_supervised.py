@@ -17,7 +17,7 @@ from pahcl.errors import SpecError, UsageError
 from pahcl.evaluation.metrics import evaluate
 from pahcl.evaluation.predictions import DEFAULT_THRESHOLD, predictions_table
 from pahcl.evaluation.thresholds import Criterion, choose_thresholds
-from pahcl.evaluation.units import Units, scored_units, with_examinations
+from pahcl.evaluation.units import Units, scored_units, whole_records, with_examinations
 from pahcl.files import plain
 from pahcl.modules._choice import MONITOR, Choice
 from pahcl.modules._data import LabelledData, labelled_data, scored_unit_of
@@ -204,9 +204,11 @@ class Supervised(LightningModule):
         if self.trainer.state.fn != TrainerFn.FITTING:
             found.require_finite(split)
         outputs, target = found.outputs.to(self.device), found.target.to(self.device)
-        sums, weights = self.losses(outputs, target)
+        share = found.share.to(self.device)  # a record counts once, however many cycles it has
+        sums, weights = (part * share for part in self.losses(outputs, target))
         estimates = self.estimates(outputs).cpu().numpy()
-        records = Units(found.record_ids, found.subject_ids, found.target.numpy(), estimates)
+        rows = Units(found.record_ids, found.subject_ids, found.target.numpy(), estimates)
+        records = whole_records(task, rows)
         unit_of = scored_unit_of(self.trainer)
         units = scored_units(task, records, unit_of)
         trying = self.trainer.sanity_checking  # a few records say nothing about thresholds
@@ -259,6 +261,8 @@ class Supervised(LightningModule):
             estimates,
             self.thresholds.cpu().numpy(),
         )
+        if "cycle" in batch:
+            table["cycle"] = batch["cycle"].cpu().numpy()
         return {str(name): values for name, values in table.to_dict("list").items()}
 
     def saved_model(self, source: str = "the checkpoint") -> SavedModel:

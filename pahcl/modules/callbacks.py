@@ -21,7 +21,7 @@ from pahcl.evaluation.official_scores import with_extras
 from pahcl.evaluation.predictions import write_predictions
 from pahcl.evaluation.receipt import ReceiptParts
 from pahcl.evaluation.run import RunFolder
-from pahcl.evaluation.units import with_examinations
+from pahcl.evaluation.units import predicted_records, with_examinations
 from pahcl.files import appearing
 from pahcl.modules._data import scored_unit_of
 
@@ -234,6 +234,9 @@ class EvidenceWriter(Callback):
             table = pd.concat([part for rank in tables for part in rank], ignore_index=True)
             data: Any = trainer.datamodule  # type: ignore[attr-defined]
             split = data.predict_split
+            if "cycle" in table:
+                model: Any = pl_module
+                table = predicted_records(data.task, table, model.thresholds.cpu().numpy())
             if data.task.level == "subject":  # `pahcl score` makes one row of an examination's
                 _, table = with_examinations(table, table, scored_unit_of(trainer))
             target = self.folder.path / f"predicted_{split}.parquet"
