@@ -1,0 +1,312 @@
+"""`pahcl segment PATH --score`: segmenters side by side, held against annotations."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+
+from pahcl import files
+from pahcl.commands._segment_cases import Case, Cases, cases_at, is_annotated, learnt_from
+from pahcl.commands._segment_score_show import show
+from pahcl.errors import PahclError, RecordError, UsageError, told_by
+from pahcl.evaluation.heart_cycle_pool import PooledScore, by_group, pool
+from pahcl.evaluation.heart_cycles import (
+    TOLERANCES,
+    RecordingScore,
+    score_recording,
+    score_without_heart,
+)
+from pahcl.signals import heart_cycles
+from pahcl.signals.heart_cycles import SEGMENTERS, Segmentation, Segmenter
+from pahcl.store.pool import work_off
+
+CARD = "learned.json"
+"""What the weights of the package were learnt from, beside them."""
+
+TABLE = "scores.csv"
+"""The file in `--out` with a row for each recording and segmenter."""
+
+SCORED, LEARNT, BARE, UNREADABLE = "scored", "learnt from", "not annotated", "unreadable"
+
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Question:
+    """Hold what is to be scored.
+
+    Args:
+        path: The publisher's folder, a folder of sounds with `.tsv`, or one such sound.
+        segmenters: Who is scored, by name.
+        dataset: Name of the data set; None for sounds with a `.tsv` beside them.
+        ecg: Whether an ECG that was recorded with a sound is given to the segmenters.
+        learnt: Whether recordings that the weights have seen are scored too.
+        tolerances: Of the middles of sounds, in seconds.
+        workers: Processes at most; None takes one for each processor.
+        samples: Resamples of the subjects, for the intervals.
+        seed: Of the resamples.
+    """
+
+    path: Path
+    segmenters: tuple[str, ...] = SEGMENTERS
+    dataset: str | None = None
+    ecg: bool = False
+    learnt: bool = False
+    tolerances: tuple[float, ...] = TOLERANCES
+    workers: int | None = 1
+    samples: int = 1000
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Job:
+    """Hold one recording and who is to segment it."""
+
+    case: Case
+    segmenters: tuple[Segmenter, ...]
+    ecg: bool
+    tolerances: tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """Hold what came of one recording.
+
+    Args:
+        name: Its name.
+        scores: One a segmenter; none where nothing is annotated or the file is damaged.
+        found: What each said, in short.
+        reason: Why it cannot be read.
+    """
+
+    name: str
+    scores: tuple[RecordingScore, ...] = ()
+    found: tuple[Mapping[str, Any], ...] = ()
+    reason: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Hold the scores of all segmenters.
+
+    Args:
+        question: What was asked.
+        cases: Those that were scored, by name.
+        results: What came of each.
+        headings: Under which they are grouped.
+        pooled: By heading, group and segmenter; the heading `all` has the group `all`.
+        left: How many recordings were scored, learnt from, not annotated, unreadable.
+        unreadable: Name and reason of these.
+        simulated: Whether a simulator wrote them.
+    """
+
+    question: Question
+    cases: tuple[Case, ...]
+    results: tuple[Result, ...]
+    headings: tuple[str, ...]
+    pooled: Mapping[str, Mapping[str, Mapping[str, PooledScore]]]
+    left: Mapping[str, int]
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    simulated: bool = False
+
+    def facts(self) -> dict[str, Any]:
+        """Lay everything out in plain types."""
+        asked = self.question
+        return {
+            "path": asked.path.name,
+            "dataset": asked.dataset,
+            "simulated": self.simulated,
+            "segmenters": list(asked.segmenters),
+            "ecg": asked.ecg,
+            "tolerances": list(asked.tolerances),
+            "bootstrap": {"samples": asked.samples, "level": 0.95, "seed": asked.seed},
+            "recordings": dict(self.left),
+            "unreadable": dict(self.unreadable),
+            "scores": {
+                heading: {
+                    group: {name: score.facts() for name, score in by_name.items()}
+                    for group, by_name in groups.items()
+                }
+                for heading, groups in self.pooled.items()
+            },
+        }
+
+    def table(self) -> pd.DataFrame:
+        """Lay out one row for each recording and segmenter."""
+        rows = []
+        for case, result in zip(self.cases, self.results, strict=True):
+            of_case = {"recording": case.name, "subject": case.subject, **case.groups}
+            for name, score, said in zip(
+                self.question.segmenters, result.scores, result.found, strict=True
+            ):
+                alone = pool([score], samples=0).metrics if case.heart else {}
+                rows.append(
+                    {
+                        **of_case,
+                        "segmenter": name,
+                        **said,
+                        "reference_rate": score.reference_rate,
+                        **{metric: value.value for metric, value in alone.items()},
+                        **score.counts,
+                    }
+                )
+        return pd.DataFrame(rows)
+
+
+def score(question: Question, console: Console) -> Scored:
+    """Score segmenters on every annotated recording.
+
+    Args:
+        question: What is asked.
+        console: Where the progress bar is drawn.
+
+    Raises:
+        UsageError: An unknown segmenter or data set, or no annotated recording.
+        DataError: The publisher's folder is incomplete.
+        StoreError: A worker process died.
+    """
+    cases = cases_at(question.path, question.dataset, question.ecg)
+    segmenters = tuple(heart_cycles.segmenter_named(name) for name in question.segmenters)
+    seen = _seen(question)
+    chosen = [case for case in cases.cases if question.learnt or case.name not in seen]
+    results = {one.name: one for one in _work(question, chosen, segmenters, console)}
+    scored = [case for case in chosen if results[case.name].scores]
+    unreadable = {
+        case.name: reason for case in chosen if (reason := results[case.name].reason) is not None
+    }
+    if not scored:
+        raise UsageError(
+            f"No recording of {question.path} can be scored: {len(cases.cases)} are there, "
+            f"{len(cases.cases) - len(chosen)} of them learnt from (`--score-learnt` scores "
+            f"these), and {len(unreadable)} cannot be read; the others are not annotated."
+        )
+    counts = Counter(
+        {
+            SCORED: len(scored),
+            LEARNT: len(cases.cases) - len(chosen),
+            BARE: len(chosen) - len(scored) - len(unreadable),
+            UNREADABLE: len(unreadable),
+        }
+    )
+    ordered = tuple(results[case.name] for case in scored)
+    return Scored(
+        question=question,
+        cases=tuple(scored),
+        results=ordered,
+        headings=cases.headings,
+        pooled=_pooled(question, cases, scored, ordered),
+        left=dict(counts),
+        unreadable=unreadable,
+        simulated=cases.simulated,
+    )
+
+
+def _seen(question: Question) -> frozenset[str]:
+    """Name the recordings that the weights of the package were trained or validated on."""
+    if question.dataset is None:
+        return frozenset()
+    card = Path(heart_cycles.__file__).with_name(CARD)
+    if not card.is_file():
+        return frozenset()
+    known = learnt_from(json.loads(card.read_text(encoding="utf-8")))
+    return known.get(question.dataset, frozenset())
+
+
+def _work(
+    question: Question,
+    cases: Sequence[Case],
+    segmenters: tuple[Segmenter, ...],
+    console: Console,
+) -> list[Result]:
+    """Segment and score recordings in several processes."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    jobs = [Job(case, segmenters, question.ecg, question.tolerances) for case in cases]
+    found = []
+    columns = (TextColumn("score"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        line = bar.add_task("score", total=len(jobs))
+        for result in work_off(work, jobs, len(jobs), question.workers):
+            found.append(result)
+            bar.advance(line)
+    return found
+
+
+def work(job: Job) -> Result:
+    """Segment and score one recording; one that cannot be read is told by its reason."""
+    case = job.case
+    try:
+        truth = case.truth()
+        if truth is None or (case.heart and not is_annotated(truth)):
+            return Result(case.name)
+        segmented = case.segmented(job.segmenters, job.ecg)
+    except (RecordError, OSError, ValueError, LookupError, EOFError) as error:
+        reason = str(error) if isinstance(error, PahclError) else told_by(error)
+        return Result(case.name, reason=reason)
+    scores = tuple(
+        score_recording(found, truth, job.tolerances)
+        if case.heart
+        else score_without_heart(found, job.tolerances)
+        for found in segmented
+    )
+    return Result(case.name, scores, tuple(map(_said, segmented)))
+
+
+def _said(found: Segmentation) -> dict[str, Any]:
+    return {
+        "heart_rate": found.heart_rate,
+        "confidence": found.confidence,
+        "refusal": found.refusal or "",
+    }
+
+
+def _pooled(
+    question: Question, cases: Cases, scored: Sequence[Case], results: Sequence[Result]
+) -> dict[str, dict[str, dict[str, PooledScore]]]:
+    """Add recordings up: all of them, and the groups under each heading."""
+    settings = {"samples": question.samples, "seed": question.seed}
+    found: dict[str, dict[str, dict[str, PooledScore]]] = {}
+    for heading in (ALL, *cases.headings):
+        groups = [ALL if heading == ALL else case.groups.get(heading, "") for case in scored]
+        kept = [k for k, group in enumerate(groups) if group]
+        if heading != ALL and len({groups[k] for k in kept}) < 2:
+            continue
+        names = [groups[k] for k in kept]
+        subjects = [scored[k].subject for k in kept]
+        for place, segmenter in enumerate(question.segmenters):
+            scores = [results[k].scores[place] for k in kept]
+            for group, value in by_group(scores, names, subjects, **settings).items():
+                found.setdefault(heading, {}).setdefault(group, {})[segmenter] = value
+    return found
+
+
+def run_score(question: Question, out: Path | None, console: Console) -> tuple[Scored, int]:
+    """Score, print the tables, and write the table of recordings.
+
+    Args:
+        question: What is asked.
+        out: Folder for the table of recordings; None writes none.
+        console: Where it is printed.
+
+    Returns:
+        The scores, and the exit status: 1 where recordings could not be read.
+
+    Raises:
+        UsageError: As for `score`.
+        OSError: The table cannot be written.
+    """
+    found = score(question, console)
+    show(found, console)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        text = found.table().to_csv(index=False, float_format="%.6g", lineterminator="\n")
+        files.write_text(out / TABLE, text)
+        console.print(f"One row for each recording: {out / TABLE}", soft_wrap=True)
+    return found, int(bool(found.unreadable))
