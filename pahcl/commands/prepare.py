@@ -3,6 +3,9 @@
 A call that was stopped, by whatever, goes on where it was when the same command is given again.
 Shares of a large corpus are written by n processes or machines with `--shard 0/n` … `--shard
 n-1/n`, and finished by `--merge`; or all at once on a Ray cluster with `--engine ray`.
+
+`--cycles` adds the heart cycles of a store of heart sounds as a second table, after packing or to a
+store that is complete; no sample is copied. `--export-cycles` writes them as single files.
 """
 
 from __future__ import annotations
@@ -18,6 +21,12 @@ from typing import TYPE_CHECKING, Any
 
 from pahcl.commands._common import find_data_module, parse_shard, write_json
 from pahcl.commands._index_options import add_index_options, given_options
+from pahcl.commands._prepare_cycles import (
+    add_cycle_options,
+    cycles_of,
+    require_cycle_options,
+    wants_cycles,
+)
 from pahcl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -61,6 +70,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--shard-records", type=int, metavar="N", help="records in one file of the store"
     )
     parser.add_argument("--json", metavar="FILE", help="also write what was found there")
+    add_cycle_options(parser)
     add_index_options(parser)
 
 
@@ -68,7 +78,6 @@ def run(arguments: argparse.Namespace) -> int:
     """Write the store, or a share of it, and say what became of every record."""
     from rich.console import Console
 
-    from pahcl.store import merge
     from pahcl.store.manifest import MANIFEST
 
     console = Console()
@@ -76,10 +85,11 @@ def run(arguments: argparse.Namespace) -> int:
     shard = parse_shard(arguments.shard)
     if shard is not None and arguments.merge:
         raise UsageError("Give `--shard` to write a share or `--merge` to finish, not both.")
+    require_cycle_options(arguments, module)
     out = Path(arguments.out)
     complete = (out / MANIFEST).is_file()
     began = time.monotonic()
-    manifest = merge(out) if arguments.merge else _prepare(module, arguments, shard)
+    manifest = _manifest(module, arguments, shard, complete)
     seconds = time.monotonic() - began
     if manifest is None:
         console.print(
@@ -98,6 +108,8 @@ def run(arguments: argparse.Namespace) -> int:
         facts["seconds"] = round(seconds, 3)
         facts["megabytes_per_second"] = round(facts["bytes"] / 1e6 / max(seconds, 1e-9), 3)
     _show(console, manifest, facts)
+    if wants_cycles(arguments):
+        facts |= cycles_of(console, module, arguments)
     write_json(arguments.json, facts)
     return 0
 
@@ -136,17 +148,38 @@ def summarise(out: Path, manifest: Manifest) -> dict[str, Any]:
     }
 
 
+def _manifest(
+    module: type[SignalDataModule],
+    arguments: argparse.Namespace,
+    shard: tuple[int, int] | None,
+    complete: bool,
+) -> Manifest | None:
+    """Pack, merge, or open a store that is complete; None after a share of the work."""
+    from pahcl.store import merge
+    from pahcl.store.manifest import read_manifest
+
+    if arguments.merge:
+        return merge(Path(arguments.out))
+    asked = arguments.fs or arguments.root or given_options(arguments.dataset, arguments)
+    if complete and wants_cycles(arguments) and not asked and not _root(module, arguments).is_dir():
+        return read_manifest(Path(arguments.out))  # its cycles need no publisher's files
+    return _prepare(module, arguments, shard)
+
+
+def _root(module: type[SignalDataModule], arguments: argparse.Namespace) -> Path:
+    return Path(arguments.root or Path(os.environ.get("PAHCL_DATA", "data")) / module.folder)
+
+
 def _prepare(
     module: type[SignalDataModule], arguments: argparse.Namespace, shard: tuple[int, int] | None
 ) -> Manifest | None:
-    root = arguments.root or Path(os.environ.get("PAHCL_DATA", "data")) / module.folder
     options = given_options(arguments.dataset, arguments)
     if arguments.shard_records is not None:
         options["shard_records"] = arguments.shard_records
     if arguments.engine != "local":
         options["engine"] = arguments.engine
     return module.prepare(
-        root=root,
+        root=_root(module, arguments),
         out=arguments.out,
         fs=arguments.fs,
         workers=arguments.workers,
