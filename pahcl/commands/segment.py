@@ -3,6 +3,7 @@
 Writes, for each recording, its states (S1, systole, S2, diastole) as .tsv in the form of the CirCor
 data set, and for all of them summary.csv, a row a recording, and cycles.csv, a row a cycle. What is
 done already, with the same settings, is not done again. Ends with 1 if a recording was refused.
+With --score it writes no states: it holds segmenters against annotations.
 """
 
 from __future__ import annotations
@@ -14,6 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pahcl.commands._common import write_json
+from pahcl.commands._segment_score_options import (
+    add_score_options,
+    refuse_score_options,
+    run_score_verb,
+)
 from pahcl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,6 +29,9 @@ if TYPE_CHECKING:
 
 WIDE = 160
 """Columns of a table that is written to a file or a pipe."""
+
+DEFAULT = "learned"
+"""The segmenter where none is named."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -34,13 +43,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="a sound file (wav, FLAC, whatever libsndfile reads), a WFDB header, or a folder of "
         "them, which is looked through with all folders below",
     )
-    add("--out", required=True, metavar="DIR", help="folder of the results, below which paths are "
-        "those below PATH")  # fmt: skip
+    add("--out", metavar="DIR", help="folder of the results, below which paths are those below "
+        "PATH; only a score does without")  # fmt: skip
     add(
         "--segmenter",
-        default="learned",
+        nargs="+",
         metavar="NAME",
-        help="learned (default), rhythm or upstream",
+        help="learned (default), rhythm or upstream; a score takes several (default: all three)",
     )
     add(
         "--min-confidence",
@@ -59,9 +68,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "--ecg",
         action=argparse.BooleanOptionalAction,
-        default=True,
         help="make use of an ECG that a WFDB header beside a sound tells of, as in PhysioNet 2016 "
-        "(default), or not",
+        "(default), or not (default of a score)",
     )
     add("--pictures", action="store_true", help="draw each recording, as .png beside its .tsv")
     add(
@@ -75,14 +83,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--sheet", action="store_true", help="draw contact sheets of all recordings (sheet.png)")
     add("--workers", type=int, metavar="N", help="processes (default: one for each processor)")
     add("--json", metavar="FILE", help="also write what was found there")
+    add_score_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Segment what lies at the path: 0 if all of it was, 1 if some was refused.
+    """Segment what lies at the path, or score it: 0 if all of it was, 1 if some was refused.
 
     Raises:
         UsageError: There is nothing to be segmented, or an argument cannot be.
     """
+    if arguments.score:
+        return run_score_verb(arguments)
+    refuse_score_options(arguments)
     settings = _settings(arguments)
     from rich.console import Console
 
@@ -122,10 +134,11 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     """Read the settings out of the options, or refuse them before anything heavy is imported."""
     from pahcl.signals.heart_cycles import SEGMENTERS
 
-    if arguments.segmenter not in SEGMENTERS:
-        raise UsageError(
-            f"There is no segmenter `{arguments.segmenter}`; there are {', '.join(SEGMENTERS)}."
-        )
+    segmenter, *others = arguments.segmenter or [DEFAULT]
+    if segmenter not in SEGMENTERS:
+        raise UsageError(f"There is no segmenter `{segmenter}`; there are {', '.join(SEGMENTERS)}.")
+    if others:
+        raise UsageError("One `--segmenter` segments; several are compared by `--score`.")
     if arguments.workers is not None and arguments.workers < 1:
         raise UsageError(f"`--workers` must be 1 or more, got {arguments.workers}.")
     if arguments.excerpt is not None and not 0 <= arguments.excerpt[0] < arguments.excerpt[1]:
@@ -149,7 +162,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         raise UsageError(
             f"`--reject {unknown[0]}`: there is no such flag; there are {', '.join(Quality.flags)}."
         )
-    return Settings(arguments.segmenter, least, reject, arguments.ecg, code_digest())
+    return Settings(segmenter, least, reject, arguments.ecg is not False, code_digest())
 
 
 def _require_other_folder(root: Path, out: Path) -> None:
