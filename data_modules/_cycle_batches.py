@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from data_modules._augment import SEEDS, Augmenter
 from data_modules._cycles import Cycles, ServedCycles
 from data_modules._dataset import SHIPPED, Batch, BatchDataset, Window, uniform
 from pahcl.signals import ToSignal
@@ -110,11 +111,12 @@ class CyclesOnDevice:
 
     Args:
         spec: The input contract; its length is that of every cycle.
-        settings: How cycles come to it, and their parts.
+        settings: How cycles come to it, and their parts, which are cut after augmentation.
+        augmenter: What is done to training batches.
     """
 
-    def __init__(self, spec: SignalSpec, settings: Cycles) -> None:
-        self.spec, self.settings = spec, settings
+    def __init__(self, spec: SignalSpec, settings: Cycles, augmenter: Augmenter) -> None:
+        self.spec, self.settings, self._augmenter = spec, settings, augmenter
         self._to_signal = ToSignal(replace(spec, length=None, normalisation="none"))
 
     def __call__(self, batch: Batch) -> Batch:
@@ -124,17 +126,20 @@ class CyclesOnDevice:
             `signal` float32 `[B, C, length]`, `mask` bool `[B, length]`, and what is known of the
             records; where parts are asked for, `parts` `[B, K, C, P]` and `parts_mask` `[B, K, P]`.
         """
-        rest = {key: value for key, value in batch.items() if key not in (*SHIPPED, "bounds")}
+        rest = {
+            key: value for key, value in batch.items() if key not in (*SHIPPED, SEEDS, "bounds")
+        }
         wanted = self.settings
         block, real = self._to_signal(*(batch[key] for key in SHIPPED))
         how = wanted.length, wanted.shares, wanted.kernel
         fitted = fit_length(block, real, batch["bounds"], self.spec.length or 1, *how)
         signal = normalise_(fitted.signal, fitted.mask, self.spec.normalisation)
-        found = {"signal": signal, "mask": fitted.mask, **rest}
+        signal, mask = self._augmenter(signal, fitted.mask, batch)
+        found = {"signal": signal, "mask": mask, **rest}
         if wanted.parts is not None:
             parts = split_parts(
                 signal,
-                fitted.mask,
+                mask,
                 fitted.bounds,
                 wanted.parts,
                 wanted.parts_by,

@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch import Trainer
 from torch.utils.data import BatchSampler, DataLoader, Dataset, DistributedSampler
 
+from data_modules._augment import SEEDS, Augmenter, RecordSeeds
 from pahcl.signals import Pad, SignalSpec, ToSignal, window_bounds
 from pahcl.store import SignalStore
 
@@ -77,6 +78,9 @@ class BatchDataset(Dataset[Batch]):
         window: Which part of a record is shown.
     """
 
+    seeds: RecordSeeds | None = None
+    """Of what is augmented; None where nothing is."""
+
     def __init__(
         self,
         store: SignalStore,
@@ -110,7 +114,7 @@ class BatchDataset(Dataset[Batch]):
             `samples` int16 `[B, C, L]`, `scale` `[B, C]`, `start` and `stop` `[B]`, `target`,
             `record_id`, `subject_id`.
         """
-        return next(self._serve(np.asarray(indices, dtype=np.int64), max(len(indices), 1)))
+        return next(self._seeded(np.asarray(indices, dtype=np.int64), max(len(indices), 1)))
 
     def batches(self, order: npt.NDArray[np.int64], size: int) -> Iterator[Batch]:
         """Serve indices in batches of a size; the last one may be smaller.
@@ -119,7 +123,12 @@ class BatchDataset(Dataset[Batch]):
         costs as much as one of thousands.
         """
         for first in range(0, len(order), size * BATCHES_AT_ONCE):
-            yield from self._serve(order[first : first + size * BATCHES_AT_ONCE], size)
+            yield from self._seeded(order[first : first + size * BATCHES_AT_ONCE], size)
+
+    def _seeded(self, indices: npt.NDArray[np.int64], size: int) -> Iterator[Batch]:
+        """Serve indices in batches of a size, with seeds where they are to be augmented."""
+        batches = self._serve(indices, size)
+        return batches if self.seeds is None else self.seeds.added(batches, indices, size)
 
     def _serve(self, indices: npt.NDArray[np.int64], size: int) -> Iterator[Batch]:
         """Look up what belongs to indices, and gather the signals batch by batch."""
@@ -153,15 +162,17 @@ class OnDevice:
 
     Args:
         spec: The input contract.
+        augmenter: What is done to training batches.
     """
 
-    def __init__(self, spec: SignalSpec) -> None:
-        self._to_signal = ToSignal(spec)
+    def __init__(self, spec: SignalSpec, augmenter: Augmenter) -> None:
+        self._to_signal, self._augmenter = ToSignal(spec), augmenter
 
     def __call__(self, batch: Batch) -> Batch:
         """Give `signal`, `mask`, and what is known of the records."""
-        rest = {key: value for key, value in batch.items() if key not in SHIPPED}
+        rest = {key: value for key, value in batch.items() if key not in (*SHIPPED, SEEDS)}
         signal, mask = self._to_signal(*(batch[key] for key in SHIPPED))
+        signal, mask = self._augmenter(signal, mask, batch)
         return {"signal": signal, "mask": mask, **rest}
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from data_modules._arguments import require_arguments, require_side
+from data_modules._augment import Augmenter, RecordSeeds
 from data_modules._corpus import Corpus
 from data_modules._cycle_batches import CycleDataset, CyclesOnDevice
 from data_modules._cycles import Cycles, ServedCycles, serve_cycles
@@ -37,6 +38,7 @@ from data_modules._stores import (
 )
 from pahcl.errors import DataError
 from pahcl.signals import canonical_lead
+from pahcl.signals.augment import Augmentation
 from pahcl.signals.spec import Filter, Normalisation, Pad, SignalSpec
 
 log = logging.getLogger(__name__)
@@ -95,6 +97,8 @@ class SignalDataModule(Corpus):
             is for `test`, which scores it once: name it only if that is meant.
         cycles: Serve heart cycles, or fixed windows, in place of records of heart sounds; None
             serves records. The window is then one cycle's (`pad` and `crop` do not apply).
+        augment: What is done to the training batches, on the device, after normalisation; the draws
+            of a record follow from `seed` and the epoch.
     """
 
     published_key: ClassVar[str | None] = None
@@ -141,6 +145,7 @@ class SignalDataModule(Corpus):
         prepare_workers: int | None = None,
         predict_split: Split = "val",
         cycles: Cycles | None = None,
+        augment: Augmentation | None = None,
     ) -> None:
         super().__init__()
         self.published, self.task = asked(self, self.tasks, task, split_tables, protocol)
@@ -175,10 +180,11 @@ class SignalDataModule(Corpus):
         require_arguments(self.spec, vars(self))
         self.cycles = cycles
         self.served: ServedCycles | None = None
-        self._to_batch: OnDevice | CyclesOnDevice = OnDevice(self.spec)
+        self.augment, augmenter = augment, Augmenter(augment, rate)
+        self._to_batch: OnDevice | CyclesOnDevice = OnDevice(self.spec, augmenter)
         if cycles is not None:
             cycles.require(self.spec, self.title)
-            self._to_batch = CyclesOnDevice(self.spec, cycles)
+            self._to_batch = CyclesOnDevice(self.spec, cycles, augmenter)
 
     def labels(self, table: pd.DataFrame) -> pd.DataFrame:
         """Give the label columns of the tasks: here the table's own, and `male` from `sex`."""
@@ -340,11 +346,13 @@ class SignalDataModule(Corpus):
         if self.served is not None:
             given = self.store, rows, self.targets[rows], self.seed, training
             dataset = CycleDataset(self.served, *given)
+        if training and self.augment is not None:
+            dataset.seeds = RecordSeeds(self.seed, dataset.rows)
         size, workers = self.batch_size, self.num_workers
         return make_loader(dataset, training, self.seed, size, workers, self.trainer)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Make signal and mask on the device: cast, scale, mask, normalise; of cycles, too."""
+        """Make signal and mask on the device: cast, scale, mask, normalise, augment."""
         return self._to_batch(batch)
 
     def data_receipt(self) -> dict[str, Any]:
@@ -365,4 +373,5 @@ class SignalDataModule(Corpus):
             "unlabelled": self.unlabelled,
             "left_out": int(self.splits.isna().sum()),
             "cycles": self.served and self.served.told,
+            "augment": self.augment and repr(self.augment),
         }
