@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -48,6 +49,7 @@ class Question:
         dataset: Name of the data set; None for sounds with a `.tsv` beside them.
         ecg: Whether an ECG that was recorded with a sound is given to the segmenters.
         learnt: Whether recordings that the weights have seen are scored too.
+        weights: Weights of one's own for `learned`; None takes those of the package.
         tolerances: Of the middles of sounds, in seconds.
         workers: Processes at most; None takes one for each processor.
         samples: Resamples of the subjects, for the intervals.
@@ -59,6 +61,7 @@ class Question:
     dataset: str | None = None
     ecg: bool = False
     learnt: bool = False
+    weights: Path | None = None
     tolerances: tuple[float, ...] = TOLERANCES
     workers: int | None = 1
     samples: int = 1000
@@ -125,6 +128,7 @@ class Scored:
             "simulated": self.simulated,
             "segmenters": list(asked.segmenters),
             "ecg": asked.ecg,
+            "weights": asked.weights.name if asked.weights else None,
             "tolerances": list(asked.tolerances),
             "bootstrap": {"samples": asked.samples, "level": 0.95, "seed": asked.seed},
             "recordings": dict(self.left),
@@ -173,9 +177,9 @@ def score(question: Question, console: Console) -> Scored:
         StoreError: A worker process died.
     """
     cases = cases_at(question.path, question.dataset, question.ecg)
-    segmenters = tuple(heart_cycles.segmenter_named(name) for name in question.segmenters)
     seen = _seen(question)
-    chosen = [case for case in cases.cases if question.learnt or case.name not in seen]
+    segmenters = tuple(_segmenter(name, question.weights) for name in question.segmenters)
+    chosen = [case for case in cases.cases if case.name not in seen]
     results = {one.name: one for one in _work(question, chosen, segmenters, console)}
     scored = [case for case in chosen if results[case.name].scores]
     unreadable = {
@@ -208,11 +212,30 @@ def score(question: Question, console: Console) -> Scored:
     )
 
 
+def _segmenter(name: str, weights: Path | None) -> Segmenter:
+    """Give a segmenter; the learned one with weights of one's own where there are such."""
+    found = heart_cycles.segmenter_named(name)
+    if weights is None or name != "learned":
+        return found
+    return dataclasses.replace(found, **{"weights": str(weights)})
+
+
 def _seen(question: Question) -> frozenset[str]:
-    """Name the recordings that the weights of the package were trained or validated on."""
-    if question.dataset is None:
+    """Name the recordings that the weights were trained or validated on.
+
+    Raises:
+        UsageError: Of weights of one's own nobody knows it.
+    """
+    if question.dataset is None or question.learnt:
         return frozenset()
     card = Path(heart_cycles.__file__).with_name(CARD)
+    if question.weights is not None:
+        card = question.weights.with_suffix(".json")
+        if not card.is_file():
+            raise UsageError(
+                f"There is no {card} that says what {question.weights} was learnt from: put the "
+                "one of its training there, or score everything with `--score-learnt`."
+            )
     if not card.is_file():
         return frozenset()
     known = learnt_from(json.loads(card.read_text(encoding="utf-8")))

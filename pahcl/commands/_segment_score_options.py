@@ -44,6 +44,11 @@ def add_score_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="score also recordings that the weights were trained or validated on",
     )
+    add(
+        "--weights",
+        metavar="FILE",
+        help="of one's own training, for learned; the .json beside it says what it has seen",
+    )
     add("--samples", type=int, default=1000, metavar="N", help="resamples for the intervals")
     add("--seed", type=int, default=0, metavar="S", help="of the resamples")
 
@@ -56,9 +61,12 @@ def refuse_score_options(arguments: argparse.Namespace) -> None:
     """
     if arguments.out is None:
         raise UsageError("Give the folder of the results: `--out DIR`.")
-    if arguments.dataset is not None or arguments.score_learnt:
-        given = "--dataset" if arguments.dataset is not None else "--score-learnt"
-        raise UsageError(f"`{given}` is an option of a score: give `--score` too.")
+    given = [
+        name for name in ("dataset", "score_learnt", "weights") if getattr(arguments, name, None)
+    ]
+    if given:
+        option = given[0].replace("_", "-")
+        raise UsageError(f"`--{option}` is an option of a score: give `--score` too.")
 
 
 def question_of(arguments: argparse.Namespace) -> Question:
@@ -86,6 +94,8 @@ def question_of(arguments: argparse.Namespace) -> Question:
         raise UsageError("`--tolerance` takes milliseconds above 0, 1000 at most, such as 60 100.")
     if arguments.samples < 0 or arguments.seed < 0:
         raise UsageError("`--samples` and `--seed` must not be negative.")
+    if arguments.weights and not Path(arguments.weights).is_file():
+        raise UsageError(f"`--weights`: there is no file {arguments.weights}.")
     if arguments.workers is not None and arguments.workers < 1:
         raise UsageError(f"`--workers` must be 1 or more, got {arguments.workers}.")
     return Question(
@@ -94,6 +104,7 @@ def question_of(arguments: argparse.Namespace) -> Question:
         dataset=arguments.dataset,
         ecg=bool(arguments.ecg),
         learnt=arguments.score_learnt,
+        weights=Path(arguments.weights) if arguments.weights else None,
         tolerances=tuple(sorted({one / 1000 for one in arguments.tolerance})),
         workers=arguments.workers,
         samples=arguments.samples,

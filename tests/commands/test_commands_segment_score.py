@@ -111,6 +111,23 @@ def test_a_data_set_is_scored_by_its_sets_and_without_what_was_learnt_from(
 
 
 @pytest.mark.usefixtures("metronome")
+def test_weights_of_ones_own_say_what_they_have_seen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, weights = tmp_path / "circor", tmp_path / "own.safetensors"
+    circor.write(root, records=4, seed=1, ugly=False)
+    weights.touch()
+    words = [root, "--score", "--dataset", "circor", "--segmenter", "rhythm", "--weights", weights]
+    assert segment(*words) == 2
+    assert "There is no" in " ".join(capsys.readouterr().err.split())
+    names = sorted(path.stem for path in root.glob("training_data/*.wav"))
+    card = {"recordings": {"circor": {"train": names[:1], "validate": names[1:2]}}}
+    weights.with_suffix(".json").write_text(json.dumps(card))
+    assert segment(*words) == 0
+    assert "2 learnt from" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("metronome")
 def test_a_damaged_annotation_is_named_and_ends_with_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -147,6 +164,7 @@ def test_annotations_of_ones_own_are_scored_as_they_are(tmp_path: Path) -> None:
         (["--score", "--dataset", "ptbxl"], "`--dataset` takes circor, pascal, physionet2016"),
         (["--score", "--dataset", "circr"], "did you mean `circor`"),
         (["--score", "--tolerance", "0"], "`--tolerance` takes milliseconds above 0"),
+        (["--score", "--weights", "none.safetensors"], "there is no file none.safetensors"),
         (["--score", "--pictures"], "`--pictures` is of no use to a score"),
         (["--score", "--seed", "-1"], "must not be negative"),
         (["--dataset", "circor", "--out", "out"], "give `--score` too"),
