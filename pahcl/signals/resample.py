@@ -6,6 +6,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +41,21 @@ def _ratio(source_fs: float, target_fs: float) -> Fraction:
         if abs(ratio - exact) <= _TOLERANCE * exact:
             return ratio
     return exact
+
+
+@lru_cache(maxsize=64)
+def _low_pass(ratio: Fraction) -> npt.NDArray[np.float32]:
+    """Design the filter that `scipy.signal.resample_poly` has by default, once for every ratio."""
+    widest = max(ratio.numerator, ratio.denominator)
+    taps = scipy.signal.firwin(2 * _FILTER_PERIODS * widest + 1, 1 / widest, window=("kaiser", 5.0))
+    return np.asarray(taps, dtype=np.float32)
+
+
+def _poly(signal: npt.NDArray[np.float32], ratio: Fraction) -> npt.NDArray[np.float32]:
+    """Resample along the last axis."""
+    up, down = ratio.numerator, ratio.denominator
+    window = cast("float", _low_pass(ratio))  # the stubs lack filters that are given
+    return np.asarray(scipy.signal.resample_poly(signal, up, down, axis=-1, window=window))
 
 
 def resampled_length(length: int, source_fs: float, target_fs: float) -> int:
@@ -79,7 +95,7 @@ def resample(
     first = samples[..., :1]
     slope = (samples[..., -1:] - first) / max(samples.shape[-1] - 1, 1)
     level = samples - (first + slope * np.arange(samples.shape[-1], dtype=np.float32))
-    resampled = scipy.signal.resample_poly(level, ratio.numerator, ratio.denominator, axis=-1)
+    resampled = _poly(level, ratio)
     time = (np.arange(length) / float(ratio)).astype(np.float32)
     return np.asarray(resampled[..., :length] + (first + slope * time), dtype=np.float32)
 
@@ -124,7 +140,7 @@ def resampled_reader(
         line = offset + slope * np.arange(start, end)
         level = (samples - line).astype(np.float32)
         skipped = begin - start // down * up
-        resampled = scipy.signal.resample_poly(level, up, down)[skipped : skipped + stop - begin]
+        resampled = _poly(level, ratio)[skipped : skipped + stop - begin]
         return np.asarray(
             resampled + (offset + slope / float(ratio) * np.arange(begin, stop)), dtype=np.float32
         )

@@ -127,10 +127,17 @@ def as_float32(signal: Samples) -> npt.NDArray[np.float32]:
             np.median(finite[:: max(len(finite) // 4096, 1)]) if len(finite) else 0
         )
     with np.errstate(invalid="ignore"):
-        peak = float(np.max(np.abs(samples), initial=0.0, where=np.isfinite(samples)))
+        peak = _peak(samples)
     if peak > 1e12 or 0 < peak < 1e-12:
         samples = samples / peak
     return samples.astype(np.float32, copy=False)
+
+
+def _peak(samples: Samples) -> float:
+    peak = float(np.maximum(samples.max(initial=0.0), -samples.min(initial=0.0)))
+    if np.isfinite(peak):
+        return peak
+    return float(np.max(np.abs(samples), initial=0.0, where=np.isfinite(samples)))
 
 
 def _heights(signal: Samples, frame: int) -> npt.NDArray[np.float32]:
@@ -141,7 +148,7 @@ def _heights(signal: Samples, frame: int) -> npt.NDArray[np.float32]:
 
 def _step(signal: Samples) -> float:
     """Estimate the step of the converter by the nearest two of some thousand values."""
-    some = np.unique(signal[:: max(len(signal) // 16384, 1)])
+    some = np.unique(signal[:: max(len(signal) // 4096, 1)])
     return float(np.diff(some).min()) if len(some) > 1 else 0.0
 
 

@@ -57,9 +57,28 @@ def prepare(
         band: Pass band in Hz.
     """
     samples = resample(signal, fs, to)
-    sections = band_pass_sections(to, *band)
-    filtered = scipy.signal.sosfiltfilt(sections, samples, padlen=min(len(samples) - 1, int(to)))
-    return Prepared(scaled(filtered, to), to, len(signal) / fs)
+    return Prepared(scaled(_both_ways(samples, to, band), to), to, len(signal) / fs)
+
+
+@lru_cache(maxsize=16)
+def _settled(fs: float, low: float, high: float) -> npt.NDArray[np.float64]:
+    """Give the state of the filter after a long stretch of ones."""
+    return np.asarray(scipy.signal.sosfilt_zi(band_pass_sections(fs, low, high)))
+
+
+def _both_ways(
+    samples: npt.NDArray[np.float32], fs: float, band: tuple[float, float]
+) -> npt.NDArray[np.float64]:
+    """Filter as `scipy.signal.sosfiltfilt` does, with the state at rest computed but once."""
+    sections, settled = band_pass_sections(fs, *band), _settled(fs, *band)
+    pad = min(len(samples) - 1, int(fs))
+    before = 2 * samples[0] - samples[pad:0:-1]
+    behind = 2 * samples[-1] - samples[-2 : -pad - 2 : -1]
+    longer = np.concatenate([before, samples, behind], dtype=np.float64)
+    for _ in range(2):
+        longer, _ = scipy.signal.sosfilt(sections, longer, zi=settled * longer[0])
+        longer = longer[::-1]
+    return longer[pad : len(longer) - pad]
 
 
 def scaled(signal: npt.NDArray[np.floating], fs: float) -> npt.NDArray[np.float32]:
