@@ -48,7 +48,7 @@ class Intervals:
         odd: Share of intervals that stray three times as far, as premature beats do.
     """
 
-    systole_spread: float = 0.13
+    systole_spread: float = 0.11
     beat_spread: float = 0.13
     odd: float = 0.03
 

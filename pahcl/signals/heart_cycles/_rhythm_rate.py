@@ -10,6 +10,7 @@ import scipy.fft
 import scipy.ndimage
 
 Floats = npt.NDArray[np.float32]
+Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +31,12 @@ class Recurrence:
         """Give the greatest value within a frame of a lag; 0 beyond the longest."""
         near = self.whole[max(round(lag) - 1, 1) : round(lag) + 2]
         return float(near.max()) if len(near) else 0.0
+
+    def near(self, frames: Places, lags: Places) -> npt.NDArray[np.float64]:
+        """Give the greatest local value within two frames of lags, `[K]`, at frames, `[K]`."""
+        window = np.abs(self.centre[:, None] - frames).argmin(axis=0)
+        near = np.clip(lags[:, None] + np.arange(-2, 3), 1, self.local.shape[1] - 1)
+        return np.asarray(self.local[window[:, None], near].max(axis=1), dtype=np.float64)
 
 
 def recurrence(level: Floats, window: int, lags: int) -> Recurrence:

@@ -1,4 +1,4 @@
-"""How loud and how high a heart sound is from frame to frame, relative to what is around."""
+"""How loud a heart sound is from frame to frame, relative to what is around."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import scipy.fft
 
 Floats = npt.NDArray[np.float32]
 
-FRAME_RATE = 50.0
-"""Frames a second: fine enough for beats at 220 a minute (13 frames)."""
+FRAME_RATE = 100.0
+"""Frames a second: fine enough for the sounds of beats at 220 a minute."""
 
 _FLOOR = 1e-7
 """Energy of a frame that counts as silence; loud parts have some 10."""
@@ -24,20 +24,11 @@ class Heard:
 
     Args:
         level: `[N]` float32, 0 in the quiet and 1 in the loud parts of what is around.
-        pitch: `[N]` float32, energy of the low against that of the high part of the band, less
-            its median over the recording, in nepers.
-        fine: `[M]` float32, logarithm of the energy in the band, `FINE` frames to each of `level`.
         contrast: Logarithm of the energy of loud over that of quiet parts.
     """
 
     level: Floats
-    pitch: Floats
-    fine: Floats
     contrast: float
-
-
-FINE = 2
-"""Fine frames to a frame: 10 ms each."""
 
 
 @lru_cache(maxsize=8)
@@ -49,38 +40,31 @@ def hear(
     signal: npt.NDArray[np.floating],
     fs: float,
     width: float,
-    low: tuple[float, float],
-    high: tuple[float, float],
+    band: tuple[float, float],
     around: float,
 ) -> Heard:
-    """Measure level and pitch.
+    """Measure the level.
 
     Args:
         signal: `[L]`, prepared.
         fs: Rate in Hz.
         width: Length of the frames of the spectrum in seconds.
-        low: Band of heart sounds in Hz, where murmurs have little.
-        high: Band in Hz against which the low one is held for the pitch.
+        band: Band of heart sounds in Hz.
         around: Seconds over which quiet and loud are judged.
     """
     power, step = _power(signal, fs, width)
     frequency = np.arange(power.shape[1]) * step
-    band = power @ ((frequency >= low[0]) & (frequency <= low[1])).astype(np.float32)
-    above = power @ ((frequency >= high[0]) & (frequency <= high[1])).astype(np.float32)
-    fine = np.log(band + np.float32(_FLOOR))
-    pitch = fine - np.log(above + np.float32(_FLOOR))
-    pairs = len(fine) // FINE * FINE
-    coarse = fine[:pairs].reshape(-1, FINE).mean(axis=1)
-    pitch = pitch[:pairs].reshape(-1, FINE).mean(axis=1)
-    level, contrast = _relative(coarse, max(round(around * FRAME_RATE), 2))
-    return Heard(level, pitch - np.median(pitch), fine, contrast)
+    inside = ((frequency >= band[0]) & (frequency <= band[1])).astype(np.float32)
+    energy = np.log(power @ inside + np.float32(_FLOOR))
+    level, contrast = _relative(energy, max(round(around * FRAME_RATE), 2))
+    return Heard(level, contrast)
 
 
 def _power(signal: npt.NDArray[np.floating], fs: float, width: float) -> tuple[Floats, float]:
     """Give the power spectrum of overlapping frames, and the step of its frequencies."""
-    hop = fs / (FRAME_RATE * FINE)
+    hop = fs / FRAME_RATE
     size = max(round(width * fs), 2)
-    count = max(int(len(signal) / hop), FINE)
+    count = max(int(len(signal) / hop), 1)
     begin = np.round(np.arange(count) * hop + 0.5 * hop).astype(np.int64)
     room = int(begin[-1]) + size
     padded = np.zeros(room, dtype=np.float32)

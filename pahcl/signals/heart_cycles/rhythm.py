@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -17,86 +17,110 @@ from pahcl.signals.heart_cycles._rhythm_rate import (
     recurrence,
 )
 from pahcl.signals.heart_cycles._rhythm_sound import FRAME_RATE, Heard, hear
+from pahcl.signals.heart_cycles._rhythm_states import lay_states
+from pahcl.signals.heart_cycles._rhythm_trust import Trust
 from pahcl.signals.heart_cycles.cycles import HeartCycles, whole_cycles
 from pahcl.signals.heart_cycles.preparation import prepare
 from pahcl.signals.heart_cycles.segmenter import Samples, Segmentation, Segmenter
-from pahcl.signals.states import DIASTOLE, S1, S2, SYSTOLE, HeartStates
+from pahcl.signals.states import S1, HeartStates
 
 Floats = npt.NDArray[np.float32]
+
+LONGEST_LAG = 3.0
+"""Seconds of the autocorrelation: three beats at 60 a minute, one and a half at 30."""
+
+LEVELS = (-0.5, 1.4)
+"""Levels beyond which a frame counts as no quieter and no louder: a knock is no better beat."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rhythm(Segmenter):
     """Find the heart's period and lay beats over the sound by dynamic programming.
 
-    The level of the sound between 28 and 125 Hz, where heart sounds are louder than murmurs, is
-    judged against what is around. It is most like itself one beat later; for each of several
-    periods that come into question the best sequence of beats is laid, and the one that explains
-    the sound best is kept. First and second sounds are told apart by the lengths of systole and
-    diastole.
+    The level of the sound is judged against what is around. It is most like itself one beat later;
+    for each of several periods that come into question the best sequence of beats is laid, and the
+    one that explains the sound best is kept. First and second sounds are told apart by the lengths
+    of systole and diastole, and by the first ones being longer.
 
     Args:
         slowest: Least heart rate in beats a minute.
         fastest: Greatest heart rate in beats a minute.
         band: Band of heart sounds in Hz.
-        high: Band in Hz against which that is held for the pitch.
         frame: Length in seconds of the frames whose spectrum is taken.
         around: Seconds over which quiet and loud are judged.
         window: Seconds over which the period is sought; it may drift from one to the next.
         periods: Number of periods that are tried.
+        sound: Length of a heart sound in seconds over which the level is averaged.
+        sound_share: Greatest share of a period that this takes.
         weight: Score of a sound of full level, against the logarithms of the likelihoods of
             intervals.
         threshold: Level, 0 to 1, from which on a sound speaks for a beat.
-        systole_spread: Standard deviation of the logarithm of systole at a rate.
-        beat_spread: Standard deviation of the logarithm of the interval between beats.
+        longer: Score for a first sound of being longer than others, and against a second one.
+        intervals: How far systole and the time between beats stray.
         echo: Cost a second of a period whose half or third is as good.
+        trust: What the confidence in a beat is made of.
+        least: Confidence below which a beat is not given at all.
     """
 
     name: ClassVar[str] = "rhythm"
 
     slowest: float = 30.0
     fastest: float = 220.0
-    band: tuple[float, float] = (28.0, 125.0)
-    high: tuple[float, float] = (80.0, 200.0)
+    band: tuple[float, float] = (25.0, 250.0)
     frame: float = 0.064
-    around: float = 3.0
-    window: float = 6.0
+    around: float = 2.5
+    window: float = 5.0
     periods: int = 4
-    weight: float = 8.0
+    sound: float = 0.09
+    sound_share: float = 0.15
+    weight: float = 7.0
     threshold: float = 0.45
-    systole_spread: float = 0.13
-    beat_spread: float = 0.13
+    longer: float = 0.1
+    intervals: Intervals = field(default_factory=Intervals)
     echo: float = 2.0
+    trust: Trust = field(default_factory=Trust)
+    least: float = 0.15
 
     def find(self, signal: Samples, fs: float, ecg: Samples | None) -> Segmentation:
         """Segment `[L]`; the ECG is not used."""
         prepared = prepare(signal, fs)
         duration = prepared.duration
-        heard = hear(prepared.signal, prepared.fs, self.frame, self.band, self.high, self.around)
-        beats = self._beats(heard)
+        heard = hear(prepared.signal, prepared.fs, self.frame, self.band, self.around)
+        frames = round(self.window * FRAME_RATE), round(LONGEST_LAG * FRAME_RATE)
+        found = recurrence(heard.level, *frames)
+        beats = self._beats(heard, found)
         if beats is None or len(beats.first) < 2:
-            nothing = HeartStates(np.zeros(0), np.zeros(0), np.zeros(0, np.int8))
-            why = "no rhythm of a heart is heard"
-            return Segmentation(nothing, HeartCycles.empty(), duration, self.name, why)
-        states, sure = _states(beats, heard, duration)
-        return Segmentation(states, whole_cycles(states, sure), duration, self.name)
+            return self._nothing(duration, "no rhythm of a heart is heard")
+        width = round(self.sound * FRAME_RATE) | 1
+        level = scipy.ndimage.uniform_filter1d(np.clip(heard.level, *LEVELS), width)
+        sure = self.trust.of(beats, level, heard.contrast, found, FRAME_RATE)
+        states, beat = lay_states(heard.level, beats.first, beats.second, FRAME_RATE, duration)
+        believed = sure >= self.least
+        if not believed.any():
+            why = f"no beat is surer than {sure.max():.2f}: this may be noise"
+            return self._nothing(duration, why)
+        # The first sound after the last beat of a passage ends that beat.
+        ended = np.concatenate([[False], believed[:-1]])
+        keep = believed[beat] | (ended[beat] & (states.state == S1))
+        states = HeartStates(states.start[keep], states.end[keep], states.state[keep])
+        cycles = whole_cycles(states, sure[beat][keep])
+        return Segmentation(states, cycles, duration, self.name)
 
-    def _beats(self, heard: Heard) -> Beats | None:
+    def _nothing(self, duration: float, why: str) -> Segmentation:
+        none = HeartStates(np.zeros(0), np.zeros(0), np.zeros(0, np.int8))
+        return Segmentation(none, HeartCycles.empty(), duration, self.name, why)
+
+    def _beats(self, heard: Heard, found: Recurrence) -> Beats | None:
         """Lay beats by each period that comes into question, and keep the best."""
-        found = recurrence(heard.level, round(self.window * FRAME_RATE), round(3 * FRAME_RATE))
         shortest, longest = (60 * FRAME_RATE / rate for rate in (self.fastest, self.slowest))
         tried = likely_periods(found, int(shortest), int(np.ceil(longest)) + 2, self.periods)
-        law = Intervals(systole_spread=self.systole_spread, beat_spread=self.beat_spread)
-        strict = Intervals(
-            systole_spread=self.systole_spread, beat_spread=self.beat_spread, odd=0.001
-        )
         best: Beats | None = None
         most = -np.inf
         for period in tried.tolist():
             first, second = self._scores(heard, period)
             local = local_periods(found, period, len(heard.level))
-            beats = lay_beats(first, second, local, period, FRAME_RATE, law)
-            score = judge(beats, first, second, FRAME_RATE, strict)
+            beats = lay_beats(first, second, local, period, FRAME_RATE, self.intervals)
+            score = judge(beats, first, second, FRAME_RATE, self.intervals)
             score -= self._echo(found, beats, len(heard.level))
             if score > most:
                 best, most = beats, score
@@ -104,13 +128,17 @@ class Rhythm(Segmenter):
 
     def _scores(self, heard: Heard, period: int) -> tuple[Floats, Floats]:
         """Score first and second sounds at each frame."""
-        above = np.clip(heard.level, -0.5, 1.4) - np.float32(self.threshold)
-        widths = (max(round(share * FRAME_RATE), 1) for share in (0.12, 0.10))
-        first, second = (
-            np.float32(self.weight) * scipy.ndimage.uniform_filter1d(above, width)
-            for width in widths
-        )
-        return first, second
+        level = np.clip(heard.level, *LEVELS)
+        width = min(self.sound * FRAME_RATE, self.sound_share * period)
+        # An odd number of frames has a middle.
+        mean = scipy.ndimage.uniform_filter1d(level, round(width) | 1)
+        wide = scipy.ndimage.uniform_filter1d(level, round(1.4 * width) | 1)
+        loud = mean > 0.6
+        usual = np.median(wide[loud]) if loud.any() else np.float32(0)
+        longer = np.float32(self.longer) * (wide - usual) * np.clip(mean, 0, 1)
+        above = mean - np.float32(self.threshold)
+        weight = np.float32(self.weight)
+        return weight * (above + longer), weight * (above - longer)
 
     def _echo(self, found: Recurrence, beats: Beats, frames: int) -> float:
         """Charge a period that is a multiple of one which is as good."""
@@ -118,24 +146,7 @@ class Rhythm(Segmenter):
             return 0.0
         period = float(np.median(np.diff(beats.first)))
         here = max(found.at(period), 0.1)
-        half = max(found.at(period / 2) / here - 0.6, 0.0) if period > 0.6 * FRAME_RATE else 0.0
-        third = max(found.at(period / 3) / here - 0.6, 0.0)
-        return self.echo * frames / FRAME_RATE * (half + third)
-
-
-def _states(
-    beats: Beats, heard: Heard, duration: float
-) -> tuple[HeartStates, npt.NDArray[np.float64]]:
-    """Give the four states of each beat, and how sure each is."""
-    middle = np.stack([beats.first, beats.second], axis=1).reshape(-1) / FRAME_RATE
-    half = np.tile([0.06, 0.05], len(beats.first))
-    room = np.diff(middle, append=middle[-1] + 1.0)
-    reach = np.minimum(half, 0.35 * np.minimum(room, np.concatenate([room[:1], room[:-1]])))
-    begin, end = middle - reach, middle + reach
-    edges = np.stack([begin, end], axis=1).reshape(-1)
-    edges = np.clip(edges, 0, duration)
-    state = np.tile(np.array([S1, SYSTOLE, S2, DIASTOLE], dtype=np.int8), len(beats.first))[:-1]
-    level = heard.level[np.clip(np.rint(middle * FRAME_RATE), 0, len(heard.level) - 1).astype(int)]
-    sure = np.repeat(np.clip(level, 0, 1).astype(np.float64), 2)[:-1]
-    keep = edges[1:] > edges[:-1]
-    return HeartStates(edges[:-1][keep], edges[1:][keep], state[keep]), sure[keep]
+        # A fast heart has systole as long as diastole: half its period is no error.
+        parts = (2, 3) if period > 0.6 * FRAME_RATE else (3,)
+        excess = sum(max(found.at(period / part) / here - 0.6, 0.0) for part in parts)
+        return self.echo * frames / FRAME_RATE * excess
