@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from pahcl.errors import RecordError
+from pahcl.files import sha256_file
 from pahcl.signals import HeartStates, Recording
 from pahcl.signals.heart_cycles.cycles import HeartCycles, whole_cycles
 from pahcl.signals.heart_cycles.quality import Quality, QualityCheck, UpstreamQuality
@@ -75,8 +78,15 @@ class BySegmenter(Finder):
         return self.segmenter.name
 
     def settings(self) -> dict[str, Any]:
-        """Give the segmenter's settings."""
-        return plain_settings(self.segmenter)
+        """Give the segmenter's settings; weights by their checksum, wherever they lie."""
+        settings = plain_settings(self.segmenter)
+        if "weights" in settings:
+            given = getattr(self.segmenter, "weights", None)
+            # Those of the package lie beside the module, under its name.
+            own = Path(inspect.getfile(type(self.segmenter))).with_suffix(".safetensors")
+            path = own if given is None else Path(given)
+            settings["weights"] = {"sha256": sha256_file(path) if path.is_file() else None}
+        return settings
 
     def find(self, recording: Recording, row: Mapping[str, Any]) -> Found:
         """Segment the record."""

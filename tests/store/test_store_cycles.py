@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -152,6 +152,27 @@ def test_a_complete_table_is_left_alone_and_another_question_is_refused(store):
     assert tree(store.path) == before
     write_cycles(store, BySegmenter(Metronome(beat=0.5)), name="fast", progress=False)
     assert cycle_names(store.path) == ["fast", "metronome"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weighted(Metronome):
+    weights: str | None = None
+
+
+def test_weights_are_known_by_what_is_in_them(store, tmp_path):
+    weights = tmp_path / "weights.safetensors"
+    weights.write_bytes(b"one")
+    finder = BySegmenter(Weighted(weights=str(weights)))
+    table = write_cycles(store, finder, progress=False)
+    assert table.manifest.finder["settings"]["weights"]["sha256"]
+    assert str(tmp_path) not in (store.path / "cycles" / "metronome.json").read_text()
+    weights.rename(tmp_path / "elsewhere.safetensors")
+    moved = BySegmenter(Weighted(weights=str(tmp_path / "elsewhere.safetensors")))
+    write_cycles(store, moved, progress=False)
+    (tmp_path / "elsewhere.safetensors").write_bytes(b"another")
+    with pytest.raises(StoreError, match="another finder"):
+        write_cycles(store, moved, progress=False)
+    assert BySegmenter(Weighted()).settings()["weights"] == {"sha256": None}
 
 
 def test_the_only_table_needs_no_name(store):
