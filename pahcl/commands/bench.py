@@ -78,7 +78,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
     attack.add_argument(
         "--rounds", type=int, default=5, metavar="R", help="rounds of timing, of which the median"
     )
-    for subject in (data, prepare, attack):
+    pcg = subjects.add_parser("pcg", help="heart cycles: time and memory of finding them")
+    pcg.add_argument(
+        "--recordings", type=int, default=60, metavar="N", help="simulated heart sounds"
+    )
+    pcg.add_argument("--seconds", type=float, default=20, metavar="S", help="length of each")
+    pcg.add_argument("--fs", type=int, default=4000, metavar="HZ", help="their rate")
+    pcg.add_argument(
+        "--rounds", type=int, default=5, metavar="R", help="rounds, of which the median is given"
+    )
+    pcg.add_argument(
+        "--memory-minutes",
+        type=float,
+        default=60,
+        metavar="M",
+        help="measure the memory of one recording of M minutes and of a tenth; 0 leaves it out",
+    )
+    for subject in (data, prepare, attack, pcg):
         subject.add_argument("--json", metavar="FILE", help="also write the figures there")
 
 
@@ -92,9 +108,8 @@ def run(arguments: argparse.Namespace) -> int:
     console = Console()
     if not console.is_terminal:
         console.width = WIDE
-    figures = {"data": _data, "prepare": _prepare, "attack": _attack}[arguments.bench](
-        arguments, console
-    )
+    benches = {"data": _data, "prepare": _prepare, "attack": _attack, "pcg": _pcg}
+    figures = benches[arguments.bench](arguments, console)
     table = Table("figure", "value", "unit", "goal", title=f"pahcl bench {arguments.bench}")
     for name, figure in figures.items():
         sign = "at most" if figure.better == "lower" else "at least"
@@ -153,4 +168,17 @@ def _attack(arguments: argparse.Namespace, console: Console) -> dict[str, Figure
             rounds=arguments.rounds,
         ),
         console,
+    )
+
+
+def _pcg(arguments: argparse.Namespace, console: Console) -> dict[str, Figure]:
+    from pahcl.commands import _bench_pcg
+
+    return _bench_pcg.measure(
+        recordings=arguments.recordings,
+        seconds=arguments.seconds,
+        fs=arguments.fs,
+        rounds=arguments.rounds,
+        minutes=arguments.memory_minutes,
+        console=console,
     )
