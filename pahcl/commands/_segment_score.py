@@ -15,7 +15,7 @@ from rich.console import Console
 
 from pahcl import files
 from pahcl.commands._segment_cases import Case, Cases, cases_at, is_annotated, learnt_from
-from pahcl.commands._segment_score_show import show
+from pahcl.commands._segment_score_show import markdown_of, show
 from pahcl.errors import PahclError, RecordError, UsageError, told_by
 from pahcl.evaluation.heart_cycle_pool import PooledScore, by_group, pool
 from pahcl.evaluation.heart_cycles import (
@@ -31,8 +31,8 @@ from pahcl.store.pool import work_off
 CARD = "learned.json"
 """What the weights of the package were learnt from, beside them."""
 
-TABLE = "scores.csv"
-"""The file in `--out` with a row for each recording and segmenter."""
+TABLE, PAGE = "scores.csv", "scores.md"
+"""The files in `--out`: a row for each recording and segmenter, and what is printed."""
 
 SCORED, LEARNT, BARE, UNREADABLE = "scored", "learnt from", "not annotated", "unreadable"
 
@@ -311,11 +311,11 @@ def _pooled(
 
 
 def run_score(question: Question, out: Path | None, console: Console) -> tuple[Scored, int]:
-    """Score, print the tables, and write the table of recordings.
+    """Score, print the tables, and write them.
 
     Args:
         question: What is asked.
-        out: Folder for the table of recordings; None writes none.
+        out: Folder of the files; None writes none.
         console: Where it is printed.
 
     Returns:
@@ -331,5 +331,10 @@ def run_score(question: Question, out: Path | None, console: Console) -> tuple[S
         out.mkdir(parents=True, exist_ok=True)
         text = found.table().to_csv(index=False, float_format="%.6g", lineterminator="\n")
         files.write_text(out / TABLE, text)
-        console.print(f"One row for each recording: {out / TABLE}", soft_wrap=True)
+        files.write_text(out / PAGE, markdown_of(found))
+        console.print(
+            f"One row for each recording: {out / TABLE}; these tables: {out / PAGE}",
+            soft_wrap=True,
+            markup=False,
+        )
     return found, int(bool(found.unreadable))

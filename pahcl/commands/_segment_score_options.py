@@ -25,7 +25,7 @@ def add_score_options(parser: argparse.ArgumentParser) -> None:
         "of a data set. What the numbers mean: docs/heart_sounds_accuracy.md",
     )
     add = group.add_argument
-    add("--score", action="store_true", help="score; with --out a row a recording in scores.csv")
+    add("--score", action="store_true", help="score; --out gets scores.csv and scores.md")
     add(
         "--dataset",
         metavar="NAME",

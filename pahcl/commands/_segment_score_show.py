@@ -12,6 +12,7 @@ from rich.text import Text
 from pahcl.evaluation.heart_cycle_pool import PooledScore
 from pahcl.evaluation.heart_cycles import BOUNDARIES, key
 from pahcl.evaluation.intervals import Interval
+from pahcl.evaluation.tables import to_markdown
 
 if TYPE_CHECKING:
     from pahcl.commands._segment_score import Scored
@@ -21,34 +22,52 @@ SHARES = 3
 
 Rows = list[list[str]]
 
+CAPTION = "In brackets: 95 % intervals over subjects, each drawn with all of its recordings."
 
-def show(found: Scored, console: Console) -> None:
-    """Print what was scored, and the scores group by group."""
-    asked = found.question
-    left = ", ".join(f"{count} {what}" for what, count in found.left.items() if count)
-    what = f"{asked.dataset} at {asked.path}" if asked.dataset else str(asked.path)
-    console.print(f"{what}: {left}", markup=False, soft_wrap=True, style="bold")
+
+def tables_of(found: Scored) -> list[tuple[str, Rows]]:
+    """Lay out all scores: a title and the rows of each table, the header first."""
+    tables = []
     for heading, groups in found.pooled.items():
         hearts = {
             group: {name: one for name, one in by_name.items() if one.counts.get("recordings")}
             for group, by_name in groups.items()
         }
         if any(hearts.values()):
-            _draw(console, f"Sounds, by {heading}", sound_rows(hearts, asked.tolerances))
-            _draw(console, f"Cycles, by {heading}", cycle_rows(hearts))
+            tables.append((f"Sounds, by {heading}", sound_rows(hearts, found.question.tolerances)))
+            tables.append((f"Cycles, by {heading}", cycle_rows(hearts)))
     everything = next(iter(found.pooled["all"].values()))
     if any(one.boundaries for one in everything.values()):
-        _draw(console, "Boundaries, found minus annotated, in ms", boundary_rows(everything))
+        tables.append(("Boundaries, found minus annotated, in ms", boundary_rows(everything)))
     if any(one.reliability for one in everything.values()):
-        _draw(console, "Whole beats by confidence", reliability_rows(everything))
+        tables.append(("Whole beats by confidence", reliability_rows(everything)))
     if any(one.counts.get("quiet") for one in everything.values()):
-        _draw(console, "Recordings without a heart", quiet_rows(everything))
-    console.print(
-        "In brackets: 95 % intervals over subjects, each drawn with all of its recordings.",
-        soft_wrap=True,
-    )
+        tables.append(("Recordings without a heart", quiet_rows(everything)))
+    return tables
+
+
+def head_of(found: Scored) -> str:
+    """Say what was scored, and how many recordings."""
+    asked = found.question
+    left = ", ".join(f"{count} {what}" for what, count in found.left.items() if count)
+    what = f"{asked.dataset} at {asked.path}" if asked.dataset else str(asked.path)
+    return f"{what}{' with the ECG' if asked.ecg else ''}: {left}"
+
+
+def show(found: Scored, console: Console) -> None:
+    """Print what was scored, and the scores group by group."""
+    console.print(head_of(found), markup=False, soft_wrap=True, style="bold")
+    for title, rows in tables_of(found):
+        _draw(console, title, rows)
+    console.print(CAPTION, soft_wrap=True, markup=False)
     for name, reason in list(found.unreadable.items())[:10]:
         console.print(f"- {name}: {reason}", markup=False, soft_wrap=True)
+
+
+def markdown_of(found: Scored) -> str:
+    """Write the tables in Markdown."""
+    parts = [f"{title}\n\n{to_markdown(rows)}" for title, rows in tables_of(found)]
+    return "\n\n".join([head_of(found), *parts, CAPTION]) + "\n"
 
 
 def _draw(console: Console, title: str, rows: Rows) -> None:
