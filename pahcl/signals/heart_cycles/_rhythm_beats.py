@@ -19,6 +19,9 @@ Numbers = Frames | npt.NDArray[np.floating]
 SHORTEST, LONGEST = 0.55, 1.75
 """Interval between two beats over the local period: from an early beat to a compensatory pause."""
 
+LAST = 1.3
+"""Periods before the end within which the last beat begins."""
+
 SYSTOLE_RANGE = (0.65, 1.4)
 """Systole over its usual length at a rate."""
 
@@ -30,12 +33,10 @@ class Beats:
     Args:
         first: `[K]` middles of first sounds.
         second: `[K]` middles of second sounds.
-        score: How well they fit.
     """
 
     first: Frames
     second: Frames
-    score: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,32 +86,37 @@ def lay_beats(
 ) -> Beats:
     """Find the best sequence of beats.
 
+    It is sought in steps of two frames, of which the better one stands for both.
+
     Args:
-        first: `[N]`, score of a first sound at each frame.
+        first: `[N]`, score of a first sound at each frame, two at least.
         second: `[N]`, that of a second sound.
         periods: `[N]`, period of the heart at each frame, in frames.
         reference: Usual period of the recording in frames.
         rate: Frames a second.
         law: How intervals stray.
     """
-    count = len(first)
+    count = len(first) // 2
+    pairs = [score[: 2 * count].reshape(count, 2) for score in (first, second)]
+    reference, rate = reference / 2, rate / 2
     least = max(int(SHORTEST * reference), 2)
     most = max(int(np.ceil(LONGEST * reference)), least + 1)
-    follow, systole = _followed(second, reference, rate, law, most)
-    # A beat before the recording costs nothing; its second sound may lie inside.
-    total = np.full(count + most, -1e9, dtype=np.float32)
-    total[:most] = follow[:most]
-    back = _chain(first, follow, total, periods, (least, most), law)
-    last = np.arange(max(count - int(1.3 * reference), 0), count + most - most)
-    if not len(last):
-        return Beats(np.zeros(0, np.int64), np.zeros(0, np.int64), -np.inf)
-    place = int(last[total[most + last].argmax()])
-    score, chain = float(total[most + place]), [place]
+    follow, systole = _followed(pairs[1].max(axis=1), reference, rate, law, most)
+    back, place = _chain(pairs[0].max(axis=1), follow, periods[::2], reference, (least, most), law)
+    chain = [place]
     while place >= 0:
         place -= int(back[place])
         chain.append(place)
     beats = np.array(chain[::-1], dtype=np.int64)
-    return Beats(beats, beats + systole[most + beats], score)
+    ends = beats + systole[most + beats]
+    return Beats(*(_finer(at, pair) for at, pair in zip((beats, ends), pairs, strict=True)))
+
+
+def _finer(at: Frames, pairs: Floats) -> Frames:
+    """Turn steps into frames: of the two the better one; outside the recording the first."""
+    inside = (at >= 0) & (at < len(pairs))
+    here = pairs[np.where(inside, at, 0)]
+    return 2 * at + (inside & (here[:, 1] > here[:, 0]))
 
 
 def _followed(
@@ -131,28 +137,31 @@ def _followed(
 def _chain(
     first: Floats,
     follow: Floats,
-    total: Floats,
     periods: Frames,
+    reference: float,
     interval: tuple[int, int],
     law: Intervals,
-) -> Frames:
-    """Fill in the best total of a beat at each frame; give the interval to the beat before it."""
+) -> tuple[Frames, int]:
+    """Give the interval from each frame to the beat before it, and the frame of the last beat."""
     least, most = interval
+    count = len(first)
     lengths = np.arange(most, least - 1, -1)
     low = int(periods.min())
-    known = np.arange(low, int(periods.max()) + 1)
-    table = law.of_beat(lengths[None, :], known[:, None])
-    rows = periods - low
+    known = np.arange(low, int(periods.max()) + 1) / 2
+    fit = law.of_beat(lengths[None, :], known[:, None])[periods[:count] - low]
+    # A beat before the recording costs nothing; its second sound may lie inside.
+    total = np.empty(count + most, dtype=np.float32)
+    total[:most] = follow[:most]
+    gain = first + follow[most : most + count]
     earlier = np.lib.stride_tricks.sliding_window_view(total, len(lengths))
-    back = np.zeros(len(first), dtype=np.int64)
-    gain = first + follow[most : most + len(first)]
-    for begin in range(0, len(first), least):
-        stop = min(begin + least, len(first))
-        scores = earlier[begin:stop] + table[rows[begin:stop]]
-        best = scores.argmax(axis=1)
-        back[begin:stop] = best
-        total[most + begin : most + stop] = scores.max(axis=1) + gain[begin:stop]
-    return lengths[back]
+    back = np.empty(count, dtype=np.int64)
+    for begin in range(0, count, least):
+        stop = min(begin + least, count)
+        scores = earlier[begin:stop] + fit[begin:stop]
+        scores.argmax(axis=1, out=back[begin:stop])
+        np.add(scores.max(axis=1), gain[begin:stop], out=total[most + begin : most + stop])
+    final = max(count - int(LAST * reference), 0)
+    return lengths[back], final + int(total[most + final :].argmax())
 
 
 def judge(beats: Beats, first: Floats, second: Floats, rate: float, law: Intervals) -> float:

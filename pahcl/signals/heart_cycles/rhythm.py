@@ -45,8 +45,7 @@ class Rhythm(Segmenter):
     Args:
         slowest: Least heart rate in beats a minute.
         fastest: Greatest heart rate in beats a minute.
-        band: Band of heart sounds in Hz.
-        frame: Length in seconds of the frames whose spectrum is taken.
+        frame: Seconds over which energy is averaged.
         around: Seconds over which quiet and loud are judged.
         window: Seconds over which the period is sought; it may drift from one to the next.
         periods: Number of periods that are tried.
@@ -66,7 +65,6 @@ class Rhythm(Segmenter):
 
     slowest: float = 30.0
     fastest: float = 220.0
-    band: tuple[float, float] = (25.0, 250.0)
     frame: float = 0.064
     around: float = 2.5
     window: float = 5.0
@@ -85,7 +83,7 @@ class Rhythm(Segmenter):
         """Segment `[L]`; the ECG is not used."""
         prepared = prepare(signal, fs)
         duration = prepared.duration
-        heard = hear(prepared.signal, prepared.fs, self.frame, self.band, self.around)
+        heard = hear(prepared.signal, prepared.fs, self.frame, self.around)
         frames = round(self.window * FRAME_RATE), round(LONGEST_LAG * FRAME_RATE)
         found = recurrence(heard.level, *frames)
         beats = self._beats(heard, found)
