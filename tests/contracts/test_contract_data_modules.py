@@ -6,6 +6,7 @@ import importlib
 import inspect
 import itertools
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ import numpy as np
 import pytest
 import torch
 
+from data_modules._cycles import Cycles
 from data_modules.base import SignalDataModule
 from pahcl.commands._common import datasets, find_data_module
 from pahcl.download import Source
 from pahcl.store import SignalStore, verify
 
 DATASETS = datasets()
+SOUNDS = [name for name in DATASETS if find_data_module(name).modality == "pcg"]
 LEARNED = [name for name in DATASETS if "train" in find_data_module(name).sides]
 TASKS = [(name, task) for name in DATASETS for task in find_data_module(name).tasks]
 
@@ -205,6 +208,28 @@ def test_folds_part_subjects_and_few_shots_leave_the_others_alone(
     whole, few = (module_of(name, stores, **chosen).rows for chosen in ({}, {"shots": 1}))
     assert 0 < len(few["train"]) < len(whole["train"])
     assert np.array_equal(few["test"], whole["test"])
+
+
+@pytest.mark.parametrize("name", SOUNDS)
+def test_sounds_are_served_as_windows_with_parts(name: str, stores: dict[str, Path]) -> None:
+    cycles = Cycles(table="windows", parts=4, per_record=2)
+    module = module_of(name, stores, cycles=cycles, normalisation="zscore_record")
+    length = module.spec.length or 0
+    assert length == 2 * module.spec.fs
+    seen: Counter[str] = Counter()
+    for shipped in module.train_dataloader():
+        batch = module.on_after_batch_transfer(shipped, 0)
+        size = len(batch["record_id"])
+        assert batch["signal"].shape == (size, 1, length)
+        assert batch["signal"].isfinite().all()
+        assert batch["mask"].any(dim=1).all()
+        assert batch["parts"].shape == (size, 4, 1, length // 4)
+        assert batch["cycle"].shape == (size,)
+        seen.update(batch["record_id"])
+    ids = module.store.table["record_id"]
+    assert set(seen) == set(ids.iloc[module.rows["train"]])
+    assert max(seen.values()) <= 2
+    json.dumps(module.data_receipt())
 
 
 @pytest.mark.parametrize("name", DATASETS)

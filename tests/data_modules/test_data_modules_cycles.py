@@ -253,16 +253,18 @@ def test_what_is_not_there_is_named(place: Path, tmp_path: Path) -> None:
         ready(place, Cycles(reject=("loud",)))
 
 
-@pytest.mark.parametrize("layer", ["phase", "windows"])
 def test_a_run_on_cycles_is_scored_by_patient_and_record(
-    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layer: str
+    place: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("PAHCL_DATA", str(place / "data"))
     monkeypatch.setenv("PAHCL_STORES", str(place / "stores"))
     monkeypatch.chdir(tmp_path)
     configs = [
         f"--config={ROOT / 'configs' / name}.yaml"
-        for name in ("finetune/circor_murmur", "size/small_pcg", f"cycles/{layer}")
+        for name in ("finetune/circor_murmur", "size/small_pcg", "cycles/phase")
     ]
     words = [
         *configs,
@@ -295,3 +297,5 @@ def test_a_run_on_cycles_is_scored_by_patient_and_record(
             records.set_index("record_id")[f"probability/{name}"].loc[predicted.index],
             atol=1e-5,
         )
+    assert main(["robustness", str(run)]) == 2
+    assert "reads heart cycles" in capsys.readouterr().err
