@@ -30,8 +30,8 @@ class RecordSeeds:
 
     def __init__(self, seed: int, rows: npt.NDArray[np.int64]) -> None:
         self.seed = seed
-        self.rows = torch.from_numpy(np.ascontiguousarray(rows))
-        self.repeats = torch.from_numpy(pd.Series(rows).groupby(rows).cumcount().to_numpy())
+        self.rows = torch.tensor(rows)
+        self.repeats = torch.tensor(pd.Series(rows).groupby(rows).cumcount().to_numpy())
 
     def added(
         self, batches: Iterable[Batch], indices: npt.NDArray[np.int64], size: int

@@ -191,8 +191,11 @@ class Walk:
 
     def value(self, name: str, value: Any, kind: Any, where: str) -> Iterator[str]:
         """Look at one value: a group of keys, a class with its arguments, or a plain one."""
-        base = class_in(kind)
-        if value is None or base is None:
+        base, item = class_in(kind), item_in(kind)
+        if item is not None and isinstance(value, list):
+            for number, one in enumerate(value):
+                yield from self.value(f"{name}[{number}]", one, item, where)
+        elif value is None or base is None:
             yield from self.plain(name, value, kind, where)
         elif not is_open(base):
             if isinstance(value, Mapping):
@@ -263,6 +266,17 @@ def class_in(kind: Any) -> type | None:
             option is Trainer or dataclasses.is_dataclass(option) or is_open(option)
         ):
             return option
+    return None
+
+
+def item_in(kind: Any) -> type | None:
+    """Find the class of which a list or tuple has any number, as in `list[Encoder] | None`."""
+    several = typing.get_origin(kind) in (typing.Union, types.UnionType)
+    for option in typing.get_args(kind) if several else (kind,):
+        items = typing.get_args(option)
+        as_many = items and (items[1:] == (...,) or typing.get_origin(option) is list)
+        if typing.get_origin(option) in (list, tuple) and as_many:
+            return class_in(items[0])
     return None
 
 

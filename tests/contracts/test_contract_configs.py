@@ -21,7 +21,8 @@ CONFIGS = ROOT / "configs"
 EXPERIMENTS = sorted([*CONFIGS.glob("pretrain/*.yaml"), *CONFIGS.glob("finetune/*.yaml")])
 SWEEPS = sorted(CONFIGS.glob("sweep/*.yaml"))
 CYCLES = sorted(CONFIGS.glob("cycles/*.yaml"))
-LAYERS = sorted(set(CONFIGS.rglob("*.yaml")) - {*EXPERIMENTS, *SWEEPS, *CYCLES})
+AUGMENT = sorted(CONFIGS.glob("augment/*_pcg.yaml"))
+LAYERS = sorted(set(CONFIGS.rglob("*.yaml")) - {*EXPERIMENTS, *SWEEPS, *CYCLES, *AUGMENT})
 PROTOCOLS = sorted(CONFIGS.glob("protocol/*/*.yaml"))
 BASE = CONFIGS / "finetune" / "code15_code6.yaml"
 ON_THIS_MACHINE = [
@@ -70,6 +71,12 @@ def test_layers_of_cycles_run_on_heart_sounds(file: Path, corpora: Path) -> None
         write_cycles(SignalStore(store), finder, progress=False)
         words = ("--data.init_args.cycles.table=annotated",)
     assert try_out(sounds, small, file, words=words) == 0
+
+
+@pytest.mark.parametrize("file", AUGMENT, ids=lambda file: file.stem)
+def test_layers_of_augmentation_run_on_heart_sounds(file: Path) -> None:
+    sounds, small = CONFIGS / "finetune" / "pascal_a.yaml", CONFIGS / "size" / "small_pcg.yaml"
+    assert try_out(sounds, small, file) == 0
 
 
 @pytest.mark.parametrize("file", PROTOCOLS, ids=lambda file: f"{file.parent.name}-{file.stem}")
