@@ -126,8 +126,8 @@ class Quality(QualityCheck):
         measured = {
             "contrast_db": _contrast(power, there),
             "repeatability": _repeatability(np.sqrt(power), there),
-            "clipped_share": raw.mean(self._at_rail(repaired)[raw.inside]),
-            "dropout_share": raw.mean(lost[raw.inside]),
+            "clipped_share": raw.share(self._at_rail(repaired)),
+            "dropout_share": raw.share(lost),
             "height": np.maximum.reduceat(size, parts.begin).astype(np.float64),
             "length_ratio": _length_ratio(cycles.end - cycles.start, self.neighbours),
         }
@@ -153,13 +153,13 @@ class Quality(QualityCheck):
 
     def _at_rail(self, signal: Samples) -> Flags:
         """Say which samples are held at the largest or the smallest value of the recording."""
-        low, high, middle = float(signal.min()), float(signal.max()), float(np.median(signal))
-        far = self.rail * (high - low)
+        low, high = float(signal.min()), float(signal.max())
         held = np.zeros(len(signal), dtype=np.bool_)
-        for rail in (low, high):
-            if far > 0 and abs(rail - middle) >= far:
-                there = signal == rail
-                pairs = there[1:] & there[:-1]
+        for rail in {low, high}:
+            there = signal == rail
+            pairs = there[1:] & there[:-1]
+            # Most recordings touch their extremes for one sample: only then is the median asked.
+            if pairs.any() and abs(rail - float(np.median(signal))) >= self.rail * (high - low) > 0:
                 held[1:] |= pairs
                 held[:-1] |= pairs
         return held
@@ -238,6 +238,12 @@ class _Parts:
         begin = np.cumsum(count) - count
         inside = np.arange(count.sum()) + np.repeat(first - begin, count)
         return cls(first, count, inside, begin)
+
+    def share(self, marked: Flags) -> Values:
+        """Give the share of marked samples `[length]` in each cycle, `[N]`."""
+        if not marked.any():
+            return np.zeros(len(self.first))
+        return self.mean(marked[self.inside])
 
     def mean(self, values: npt.NDArray[np.generic]) -> Values:
         """Average `[M]` values over each cycle, `[N]`."""
