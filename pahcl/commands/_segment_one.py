@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Flags = npt.NDArray[np.bool_]
 
-PIECE_SECONDS = 180.0
+PIECE_SECONDS = 60.0
 """Seconds of a recording whose cycles are judged at once."""
 
 SHORTEST_BEAT = 5.0

@@ -3,8 +3,8 @@
     from pahcl.reports.heart_sound import recording_figure, view_of_file
     recording_figure(view_of_file("recording.wav")).savefig("recording.png", dpi=150)
 
-From above: heart rate and confidence over the whole recording; then, in rows of ten seconds, the
-sound with its envelope, its states and its cycles, over its spectrogram.
+From above: heart rate and confidence over the whole recording; then, in rows of about ten seconds,
+the sound with its envelope, its states and its cycles, over its spectrogram.
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ Values = npt.NDArray[np.float64]
 
 ROW_SECONDS = 10.0
 """Seconds of a row; a shorter recording fills one."""
+
+SPARED = 0.25
+"""Share of a row that gets none of its own: the other rows are a little longer instead."""
 
 LOWEST_HZ, HIGHEST_HZ = 25.0, 400.0
 RANGE_DB = 44.0
@@ -84,8 +87,8 @@ def recording_figure(view: HeartSoundView) -> Figure:
         view: The recording, or the excerpt of it that is shown.
     """
     seconds = view.end - view.begin
-    rows = max(int(np.ceil(round(seconds / ROW_SECONDS, 3))), 1)
-    width = ROW_SECONDS if rows > 1 else float(np.clip(seconds, 1.0, ROW_SECONDS))
+    rows = max(int(np.ceil(round(seconds / ROW_SECONDS - SPARED, 3))), 1)
+    width = max(seconds / rows, ROW_SECONDS if rows > 1 else 1.0)
     row_height = _SOUND + _SPECTRUM + 0.55
     height = _HEAD + _TREND + _SURE + 0.75 + rows * row_height + _FOOT - 0.35
     figure = Figure(figsize=(_WIDTH, height), facecolor="white")
@@ -100,7 +103,7 @@ def recording_figure(view: HeartSoundView) -> Figure:
     spectrum = _spectrogram(sound)
     image = None
     for row in range(rows):
-        begin = view.begin + row * ROW_SECONDS
+        begin = view.begin + row * width
         span = begin, begin + width
         axes = _axes(figure, top - _SOUND, _SOUND)
         axes.set_xlim(*span)

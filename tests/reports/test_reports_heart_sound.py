@@ -310,3 +310,19 @@ def require_apart(boxes: Sequence[BboxBase | None]) -> None:
             assert box is not None
             assert other is not None
             assert not box.padded(-1).overlaps(other.padded(-1)), (box, other)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rows"),
+    [
+        (4.0, [(0, 4)]),
+        (10.2, [(0, 10.2)]),
+        (13.0, [(0, 10), (10, 20)]),
+        (22.0, [(0, 11), (11, 22)]),
+    ],
+)
+def test_a_little_that_is_left_has_no_row_of_its_own(
+    seconds: float, rows: list[tuple[float, float]]
+) -> None:
+    figure = recording_figure(refused(seconds))
+    assert [axes.get_xlim() for axes in labelled(figure, "sound")] == rows
