@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import scipy.ndimage
 
 Floats = npt.NDArray[np.float32]
 Frames = npt.NDArray[np.int64]
@@ -81,6 +80,12 @@ def usual_systole(period: float | npt.NDArray[np.floating]) -> npt.NDArray[np.fl
     return np.asarray(np.maximum(0.443 - 0.102 / period, np.minimum(0.42 * period, 0.17)))
 
 
+def usual_interval(interval: Frames) -> Numbers:
+    """Give the median of each interval and the three before and after it, `[K]`."""
+    padded = np.pad(interval, 3, mode="edge")
+    return np.sort(padded[np.arange(len(interval))[:, None] + np.arange(7)], axis=1)[:, 3]
+
+
 def lay_beats(
     first: Floats, second: Floats, periods: Frames, reference: float, rate: float, law: Intervals
 ) -> Beats:
@@ -128,10 +133,10 @@ def _followed(
     length = np.arange(least, max(int(np.ceil(SYSTOLE_RANGE[1] * usual)), least + 1) + 1)
     padded = np.zeros(before + len(second) + int(length[-1]), dtype=np.float32)
     padded[before : before + len(second)] = second
-    windows = np.lib.stride_tricks.sliding_window_view(padded[least:], len(length))
+    windows = _windows(padded[least:], len(length))
     scores = windows + law.of_systole(length, usual)
     best = scores.argmax(axis=1)
-    return np.take_along_axis(scores, best[:, None], axis=1)[:, 0], length[best]
+    return scores[np.arange(len(best)), best], length[best]
 
 
 def _chain(
@@ -153,7 +158,7 @@ def _chain(
     total = np.empty(count + most, dtype=np.float32)
     total[:most] = follow[:most]
     gain = first + follow[most : most + count]
-    earlier = np.lib.stride_tricks.sliding_window_view(total, len(lengths))
+    earlier = _windows(total, len(lengths))
     back = np.empty(count, dtype=np.int64)
     for begin in range(0, count, least):
         stop = min(begin + least, count)
@@ -162,6 +167,13 @@ def _chain(
         np.add(scores.max(axis=1), gain[begin:stop], out=total[most + begin : most + stop])
     final = max(count - int(LAST * reference), 0)
     return lengths[back], final + int(total[most + final :].argmax())
+
+
+def _windows(values: Floats, width: int) -> Floats:
+    """View every stretch of `width` values as a row: what changes in them changes in the view."""
+    step = values.strides[0]
+    shape = len(values) - width + 1, width
+    return np.ndarray(shape, values.dtype, buffer=values, strides=(step, step))
 
 
 def judge(beats: Beats, first: Floats, second: Floats, rate: float, law: Intervals) -> float:
@@ -177,7 +189,7 @@ def judge(beats: Beats, first: Floats, second: Floats, rate: float, law: Interva
     interval = np.diff(beats.first)
     if not len(interval):
         return -np.inf
-    usual = scipy.ndimage.median_filter(interval, size=min(7, len(interval)), mode="nearest")
+    usual = usual_interval(interval)
     systole = (beats.second - beats.first)[:-1]
     expected = usual_systole(usual / rate) * rate
     fit = law.of_beat(interval, usual).sum() + law.of_systole(systole, expected).sum()

@@ -47,7 +47,9 @@ def recurrence(level: Floats, window: int, lags: int) -> Recurrence:
         window: Frames of a window, at most the whole.
         lags: Number of lags wanted.
     """
-    heard = scipy.ndimage.gaussian_filter1d(np.clip(level, -0.3, 1.3), 1.0)
+    heard = scipy.ndimage.gaussian_filter1d(
+        np.minimum(np.maximum(level, np.float32(-0.3)), np.float32(1.3)), 1.0
+    )
     count, size = len(level), min(window, len(level))
     windows = max(-(-3 * (count - size) // size), 0) + 1
     begin = np.linspace(0, count - size, windows).astype(np.int64)
@@ -64,20 +66,21 @@ def recurrence(level: Floats, window: int, lags: int) -> Recurrence:
 
 
 def likely_periods(
-    found: Recurrence, shortest: int, longest: int, most: int
+    found: Recurrence, limits: tuple[int, int], most: int, share: float
 ) -> npt.NDArray[np.int64]:
     """Give the lags at which a sound is most like itself, the likeliest first.
 
     Args:
         found: Autocorrelation.
-        shortest: Least lag in frames.
-        longest: Greatest lag in frames.
+        limits: Least and greatest lag in frames.
         most: Number of lags at most.
+        share: Part of the greatest autocorrelation that the others have to have.
     """
     whole = found.whole
     peak = np.flatnonzero((whole[1:-1] >= whole[:-2]) & (whole[1:-1] > whole[2:])) + 1
-    peak = peak[(peak >= shortest) & (peak <= longest) & (whole[peak] > 0)]
-    return peak[np.argsort(-whole[peak], kind="stable")[:most]]
+    peak = peak[(peak >= limits[0]) & (peak <= limits[1]) & (whole[peak] > 0)]
+    peak = peak[np.argsort(-whole[peak], kind="stable")[:most]]
+    return np.asarray(peak[whole[peak] >= share * whole[peak[:1]].sum()])
 
 
 def local_periods(found: Recurrence, period: int, frames: int) -> npt.NDArray[np.int64]:

@@ -65,7 +65,12 @@ def _crossing(
 
 
 def lay_states(
-    level: Floats, first: Frames, second: Frames, rate: float, duration: float
+    level: Floats,
+    first: Frames,
+    second: Frames,
+    believed: npt.NDArray[np.bool_],
+    rate: float,
+    duration: float,
 ) -> tuple[HeartStates, npt.NDArray[np.int64]]:
     """Give the states of beats, those that the recording cuts included.
 
@@ -73,6 +78,7 @@ def lay_states(
         level: `[N]`, loudness by frame.
         first: `[K]` frames in first sounds.
         second: `[K]` frames in the second sounds that follow them.
+        believed: `[K]`, which beats are given; the first sound that ends one is given with it.
         rate: Frames a second.
         duration: Length of the recording in seconds.
 
@@ -93,9 +99,10 @@ def lay_states(
     least = 0.01
     edges[2::2] = np.maximum(begins, met + least / 2)
     edges[1:-1:2] = np.minimum(ends, met - least / 2)
-    edges = np.clip(edges, 0, duration)
+    edges = np.minimum(np.maximum(edges, 0), duration)
     order = np.array([S1, SYSTOLE, S2, DIASTOLE], dtype=np.int8)
     state = np.tile(order, len(first))[:-1]
     beat = np.repeat(np.arange(len(first)), 4)[:-1]
-    keep = edges[1:] > edges[:-1]
+    ended = np.concatenate([[False], believed[:-1]])
+    keep = (edges[1:] > edges[:-1]) & (believed[beat] | (ended[beat] & (state == S1)))
     return HeartStates(edges[:-1][keep], edges[1:][keep], state[keep]), beat[keep]

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import scipy.ndimage
 import scipy.special
 
-from pahcl.signals.heart_cycles._rhythm_beats import Beats, usual_systole
+from pahcl.signals.heart_cycles._rhythm_beats import Beats, usual_interval, usual_systole
 from pahcl.signals.heart_cycles._rhythm_rate import Recurrence
 
 Floats = npt.NDArray[np.float32]
@@ -60,7 +59,7 @@ class Trust:
             rate: Frames a second.
         """
         interval = np.diff(beats.first).astype(np.float64)
-        usual = scipy.ndimage.median_filter(interval, size=min(7, len(interval)), mode="nearest")
+        usual = usual_interval(np.diff(beats.first))
         systole = (beats.second - beats.first)[:-1] / rate
         heard = level[np.clip(beats.first, 0, len(level) - 1)].astype(np.float64)
         weaker = np.minimum(heard[:-1], heard[1:])

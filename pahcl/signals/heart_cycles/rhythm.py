@@ -22,7 +22,7 @@ from pahcl.signals.heart_cycles._rhythm_trust import Trust
 from pahcl.signals.heart_cycles.cycles import HeartCycles, whole_cycles
 from pahcl.signals.heart_cycles.preparation import prepare
 from pahcl.signals.heart_cycles.segmenter import Samples, Segmentation, Segmenter
-from pahcl.signals.states import S1, HeartStates
+from pahcl.signals.states import HeartStates
 
 Floats = npt.NDArray[np.float32]
 
@@ -49,6 +49,7 @@ class Rhythm(Segmenter):
         around: Seconds over which quiet and loud are judged.
         window: Seconds over which the period is sought; it may drift from one to the next.
         periods: Number of periods that are tried.
+        alike: Share of the greatest autocorrelation that a period has to have to be tried.
         sound: Length of a heart sound in seconds over which the level is averaged.
         sound_share: Greatest share of a period that this takes.
         weight: Score of a sound of full level, against the logarithms of the likelihoods of
@@ -69,6 +70,7 @@ class Rhythm(Segmenter):
     around: float = 2.5
     window: float = 5.0
     periods: int = 4
+    alike: float = 0.4
     sound: float = 0.09
     sound_share: float = 0.15
     weight: float = 7.0
@@ -90,18 +92,17 @@ class Rhythm(Segmenter):
         if beats is None or len(beats.first) < 2:
             return self._nothing(duration, "no rhythm of a heart is heard")
         width = round(self.sound * FRAME_RATE) | 1
-        level = scipy.ndimage.uniform_filter1d(np.clip(heard.level, *LEVELS), width)
+        level = scipy.ndimage.uniform_filter1d(_within(heard.level), width)
         sure = self.trust.of(beats, level, heard.contrast, found, FRAME_RATE)
-        states, beat = lay_states(heard.level, beats.first, beats.second, FRAME_RATE, duration)
         believed = sure >= self.least
         if not believed.any():
             why = f"no beat is surer than {sure.max():.2f}: this may be noise"
             return self._nothing(duration, why)
-        # The first sound after the last beat of a passage ends that beat.
-        ended = np.concatenate([[False], believed[:-1]])
-        keep = believed[beat] | (ended[beat] & (states.state == S1))
-        states = HeartStates(states.start[keep], states.end[keep], states.state[keep])
-        cycles = whole_cycles(states, sure[beat][keep])
+        sounds = beats.first, beats.second
+        states, beat = lay_states(heard.level, *sounds, believed, FRAME_RATE, duration)
+        cycles = whole_cycles(states, sure[beat])
+        # A first sound that the recording cuts begins no whole cycle.
+        cycles = cycles.take(cycles.start > 0)
         return Segmentation(states, cycles, duration, self.name)
 
     def _nothing(self, duration: float, why: str) -> Segmentation:
@@ -111,11 +112,16 @@ class Rhythm(Segmenter):
     def _beats(self, heard: Heard, found: Recurrence) -> Beats | None:
         """Lay beats by each period that comes into question, and keep the best."""
         shortest, longest = (60 * FRAME_RATE / rate for rate in (self.fastest, self.slowest))
-        tried = likely_periods(found, int(shortest), int(np.ceil(longest)) + 2, self.periods)
+        limits = int(shortest), int(np.ceil(longest)) + 2
+        tried = likely_periods(found, limits, self.periods, self.alike)
         best: Beats | None = None
         most = -np.inf
+        scores: dict[float, tuple[Floats, Floats]] = {}
         for period in tried.tolist():
-            first, second = self._scores(heard, period)
+            width = min(self.sound * FRAME_RATE, self.sound_share * period)
+            if width not in scores:
+                scores[width] = self._scores(heard, width)
+            first, second = scores[width]
             local = local_periods(found, period, len(heard.level))
             beats = lay_beats(first, second, local, period, FRAME_RATE, self.intervals)
             score = judge(beats, first, second, FRAME_RATE, self.intervals)
@@ -124,16 +130,15 @@ class Rhythm(Segmenter):
                 best, most = beats, score
         return best
 
-    def _scores(self, heard: Heard, period: int) -> tuple[Floats, Floats]:
-        """Score first and second sounds at each frame."""
-        level = np.clip(heard.level, *LEVELS)
-        width = min(self.sound * FRAME_RATE, self.sound_share * period)
+    def _scores(self, heard: Heard, width: float) -> tuple[Floats, Floats]:
+        """Score first and second sounds of about `width` frames at each frame."""
+        level = _within(heard.level)
         # An odd number of frames has a middle.
         mean = scipy.ndimage.uniform_filter1d(level, round(width) | 1)
         wide = scipy.ndimage.uniform_filter1d(level, round(1.4 * width) | 1)
         loud = mean > 0.6
         usual = np.median(wide[loud]) if loud.any() else np.float32(0)
-        longer = np.float32(self.longer) * (wide - usual) * np.clip(mean, 0, 1)
+        longer = np.float32(self.longer) * (wide - usual) * np.minimum(np.maximum(mean, 0), 1)
         above = mean - np.float32(self.threshold)
         weight = np.float32(self.weight)
         return weight * (above + longer), weight * (above - longer)
@@ -148,3 +153,8 @@ class Rhythm(Segmenter):
         parts = (2, 3) if period > 0.6 * FRAME_RATE else (3,)
         excess = sum(max(found.at(period / part) / here - 0.6, 0.0) for part in parts)
         return self.echo * frames / FRAME_RATE * excess
+
+
+def _within(level: Floats) -> Floats:
+    low, top = LEVELS
+    return np.minimum(np.maximum(level, np.float32(low)), np.float32(top))
