@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 Kernel = Literal["sinc", "linear"]
 
@@ -40,26 +41,28 @@ def interpolate(
     reach = math.ceil(half * float(width.max())) if width.numel() else half
     middle = positions.floor()
     taps = torch.arange(1 - reach, reach + 1, device=signal.device)
-    index = middle.long().unsqueeze(2) + taps
     distance = (taps - (positions - middle).unsqueeze(2)) / width.unsqueeze(2)
-    place = index.clamp(0, length - 1).reshape(batch, -1)
-    counts = real.gather(1, place).view_as(index) & (index >= 0) & (index < length)
-    weight = _weights(distance, half, kernel) * counts
+    # Room on both sides for every tap of a position that is known, so that none has to be checked.
+    room = reach + 1
+    first = middle.clamp(-1, length).long() + room
+    place = (first.unsqueeze(2) + taps).reshape(batch, -1)
+    counts = pad(real.to(torch.float32), (room, room)).gather(1, place)
+    weight = _weights(distance, half, kernel) * counts.view_as(distance)
     total = weight.sum(dim=2)
     nearest = (positions + 0.5).floor().long()
     inside = (nearest >= 0) & (nearest < length)
     known = inside & real.gather(1, nearest.clamp(0, length - 1))
     # A real sample at less than half a sample's distance has more weight than all others together.
-    weight = weight / total.where(known, 1.0).unsqueeze(2) * known.unsqueeze(2)
-    taken = signal.gather(2, place.unsqueeze(1).expand(-1, leads, -1))
-    values = torch.einsum("bctw,btw->bct", taken.view(batch, leads, *index.shape[1:]), weight)
-    return values, known
+    share = known / total.where(known, 1.0)
+    taken = pad(signal, (room, room)).gather(2, place.unsqueeze(1).expand(-1, leads, -1))
+    values = torch.einsum("bctw,btw->bct", taken.view(batch, leads, *distance.shape[1:]), weight)
+    return values * share.unsqueeze(1), known
 
 
 def _weights(distance: Tensor, half: int, kernel: Kernel) -> Tensor:
     if kernel == "linear":
         return (1 - distance.abs()).clamp_min(0.0)
     # torch.sinc is five times slower; at 1e-6 the quotient is 1 to float32's precision.
-    angle = distance.abs().clamp_min(1e-6) * math.pi
-    window = (1 - (distance / half).square()).clamp_min(0.0).square()
-    return angle.sin() / angle * window
+    angle = distance.abs().clamp_min_(1e-6).mul_(math.pi)
+    root = distance.square().mul_(-1 / half**2).add_(1.0).clamp_min_(0.0)
+    return angle.sin().div_(angle).mul_(root.square_())
