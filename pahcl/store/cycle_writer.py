@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import shutil
@@ -16,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pahcl.errors import StoreError, UsageError
+from pahcl.errors import PahclError, StoreError, UsageError
 from pahcl.files import (
     canonical_json,
     is_temporary,
@@ -137,6 +138,11 @@ def write_cycles(
             there = _complete(store, wanted)
             if there is None:
                 raise
+        except PahclError:
+            for folder in (_parts(store.path, wanted), store.path / CYCLES):
+                with contextlib.suppress(OSError):
+                    folder.rmdir()  # where nothing has been done
+            raise
         clean_up(store.path, wanted.name)
     return read_cycles(store, wanted.name)
 

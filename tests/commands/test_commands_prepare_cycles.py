@@ -105,6 +105,16 @@ def test_packing_and_cycles_are_one_command(packed, tmp_path, capsys):
     assert store.manifest.digest == SignalStore(packed / "store").manifest.digest
 
 
+def test_shares_are_merged_before_cycles_are_found(packed, tmp_path, capsys):
+    line = ["prepare", "circor", "--out", str(tmp_path / "store"), "--workers", "1"]
+    for share in ("0/2", "1/2"):
+        words = ["--root", str(packed / "root"), "--shard", share, "--shard-records", "8"]
+        assert main([*line, *words]) == 0
+    assert main([*line, "--merge", "--cycles", "windows"]) == 0
+    assert "heart cycles: windows" in capsys.readouterr().out
+    assert len(SignalStore(tmp_path / "store").cycles()) > RECORDS
+
+
 def test_an_export_is_read_back_by_the_folder_module(place, capsys):
     root, out = str(place / "root"), place / "export"
     words = ["--root", root, "--cycles", "annotated", "--export-cycles", str(out)]

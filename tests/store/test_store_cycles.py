@@ -13,7 +13,7 @@ from heart_corpus import Metronome, annotate, find, make_store, sound_of, states
 from store_corpus import tree
 from store_corpus import write as write_ecgs
 
-from pahcl.errors import RecordError, StoreError, UsageError
+from pahcl.errors import CheckpointError, RecordError, StoreError, UsageError
 from pahcl.signals.heart_cycles.cycles import BOUNDARIES, whole_cycles
 from pahcl.signals.heart_cycles.quality import Quality, UpstreamQuality
 from pahcl.signals.spec import Filter
@@ -300,6 +300,18 @@ def test_an_annotation_of_no_use_is_a_reason(store):
     assert table.manifest.heart_rate == {"median": None, "p5": None, "p95": None}
     assert len(store.cycles("annotated").of(0)) == 0
     assert verify(store) == []
+
+
+def refuses(row):
+    raise CheckpointError("there are no weights")
+
+
+def test_a_segmenter_that_cannot_work_leaves_nothing_behind(store):
+    before = tree(store.path)
+    with pytest.raises(CheckpointError, match="no weights"):
+        write_cycles(store, ByAnnotation(refuses), progress=False)
+    assert not (store.path / "cycles").exists()
+    assert tree(store.path) == before
 
 
 def test_windows_are_cut_by_the_clock(store):
