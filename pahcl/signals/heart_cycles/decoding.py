@@ -146,6 +146,11 @@ class _Search:
         self.ended = np.full_like(self.sums, -np.inf)  # V_s(t)
         self.entered = np.full_like(self.sums, -np.inf)  # what may precede s at t, less C_s(t)
         seen = slice(self.reach + 1, min(2 * self.reach, self.last) + 1)
+        # Row t: what may precede s at t, t + 1 … t + its longest duration less its shortest.
+        self.before = [
+            sliding_window_view(row, len(density))
+            for row, density in zip(self.entered, self.backward, strict=True)
+        ]
         self.begun = np.full_like(self.sums, -np.inf)  # s alone, begun before the recording
         self.begun[:, seen] = self.sums[:, seen] + self.survival[:, : seen.stop - seen.start]
         self.quiet = np.full(self.last + 1, -np.inf)  # `nothing` that ends at t
@@ -197,8 +202,8 @@ class _Search:
             return
         low, high = self.low[s], self.high[s]
         self._enter(s, begin - low, end - low)
-        before = sliding_window_view(self.entered[s, begin - high : end - low], high - low + 1)
-        best = (before + self.backward[s]).max(axis=1) + self.sums[s, begin:end]
+        before = self.before[s][begin - high : end - high]
+        best = np.maximum.reduce(before + self.backward[s], axis=1) + self.sums[s, begin:end]
         np.maximum(best, self.begun[s, begin:end], out=self.ended[s, begin:end])
 
     def _enter(self, s: int, begin: int, end: int) -> None:
@@ -223,7 +228,7 @@ class _Search:
         """Note what may be left for `nothing` at the times from begin to end."""
         if self.nothing is None or begin >= end:
             return
-        best = self.ended[:, begin:end].max(axis=0) - self.nothing.enter
+        best = np.maximum.reduce(self.ended[:, begin:end]) - self.nothing.enter
         self.left[begin:end] = best - self.quiet_sums[begin:end]
         best_left = np.maximum.accumulate(self.left[begin - 1 : end])[1:]
         self.best_left[begin:end] = np.maximum(best_left, self.best_left[begin - 1])
