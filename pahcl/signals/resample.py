@@ -25,7 +25,12 @@ Reader = Callable[[int, int], npt.NDArray[np.floating]]
 
 
 @lru_cache(maxsize=256)
-def _ratio(source_fs: float, target_fs: float) -> Fraction:
+def rate_ratio(source_fs: float, target_fs: float) -> Fraction:
+    """Give target / source as a fraction of small terms.
+
+    Raises:
+        SpecError: A rate is not positive, or their ratio is absurd.
+    """
     if not (0 < source_fs < np.inf and 0 < target_fs < np.inf):
         raise SpecError(
             f"Sampling rates must be positive numbers in Hz, got {source_fs} and {target_fs}."
@@ -63,7 +68,7 @@ def resampled_length(length: int, source_fs: float, target_fs: float) -> int:
 
     Halves go to the even number, as Python rounds.
     """
-    return max(round(length * _ratio(source_fs, target_fs)), 1) if length else 0
+    return max(round(length * rate_ratio(source_fs, target_fs)), 1) if length else 0
 
 
 def resample(
@@ -87,7 +92,7 @@ def resample(
     Raises:
         SpecError: A rate is not positive, or their ratio is absurd.
     """
-    ratio = _ratio(source_fs, target_fs)
+    ratio = rate_ratio(source_fs, target_fs)
     samples = np.asarray(signal, dtype=np.float32)
     if ratio == 1 or samples.shape[-1] == 0:
         return samples
@@ -121,7 +126,7 @@ def resampled_reader(
     Raises:
         SpecError: A rate is not positive, or their ratio is absurd.
     """
-    ratio = _ratio(source_fs, target_fs)
+    ratio = rate_ratio(source_fs, target_fs)
     if ratio == 1 or not length:
         return read
     up, down = ratio.numerator, ratio.denominator

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
+import scipy.fft
 import scipy.signal
 
-from pahcl.signals.resample import resample
+from pahcl.signals.resample import rate_ratio, resample, resampled_length
 
 ORDER = 4
 """Order of the Butterworth band-pass at each edge; it runs forward and backward."""
 
 _FEWEST = 5
 _LOUDEST = 1000.0
+# Seconds by which the ends are continued: the filter then rings at e^-15 of its beginning.
+_MARGIN = 0.25
+_LARGEST_TERM = 1000
+_SPIKE = 1e4
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,9 +52,11 @@ def prepare(
     to: float = 1000.0,
     band: tuple[float, float] = (25.0, 400.0),
 ) -> Prepared:
-    """Resample by a polyphase filter, band-pass without shifting phase, and scale.
+    """Resample, band-pass without shifting phase, and scale.
 
-    The scale is robust: a knock on the sensor, however loud, does not make the heart quiet.
+    The scale is robust: a knock on the sensor, however loud, does not make the heart quiet. Both
+    steps are one product of spectra where that can be done, and otherwise a polyphase filter and
+    second-order sections, which give the same but for the rounding and the edge of the band.
 
     Args:
         signal: `[L]` without NaN.
@@ -56,8 +64,68 @@ def prepare(
         to: Wanted rate in Hz.
         band: Pass band in Hz.
     """
-    samples = resample(signal, fs, to)
-    return Prepared(scaled(_both_ways(samples, to, band), to), to, len(signal) / fs)
+    samples = np.asarray(signal, dtype=np.float32)
+    filtered = _by_spectrum(samples, fs, to, band)
+    if filtered is None:
+        return Prepared(
+            scaled(_both_ways(resample(samples, fs, to), to, band), to), to, len(signal) / fs
+        )
+    return Prepared(scaled(filtered, to), to, len(signal) / fs)
+
+
+def _by_spectrum(
+    samples: npt.NDArray[np.float32], fs: float, to: float, band: tuple[float, float]
+) -> npt.NDArray[np.float32] | None:
+    """Resample and band-pass in one product of spectra; None where that would not be exact.
+
+    The ends are continued by turning them over, as in `_both_ways`, and then bent towards each
+    other over what is left of the transform.
+    """
+    ratio = rate_ratio(fs, to)
+    up, down = ratio.numerator, ratio.denominator
+    # In whole periods of the ratio, so that a sample of the result lies on the first one.
+    margin = math.ceil(_MARGIN * fs / down) * down
+    if max(up, down) > _LARGEST_TERM or margin >= len(samples) or _has_spike(samples):
+        return None
+    whole = _fast_length(math.ceil((len(samples) + 3 * margin) / down))
+    stop = margin + len(samples)
+    longer = np.empty(whole * down, dtype=np.float32)
+    longer[:margin] = 2 * samples[0] - samples[margin:0:-1]
+    longer[margin:stop] = samples
+    longer[stop : stop + margin] = 2 * samples[-1] - samples[-2 : -margin - 2 : -1]
+    last = longer[stop + margin - 1]
+    bent = np.arange(len(longer) - stop - margin, dtype=np.float32) * (np.pi / margin)
+    longer[stop + margin :] = last + (longer[0] - last) * (1 - np.cos(np.minimum(bent, np.pi))) / 2
+    spectrum = scipy.fft.rfft(longer)
+    gain = _gain(whole * up // 2 + 1, to / 2, *band) * np.float32(ratio)
+    kept = min(len(gain), len(spectrum))
+    filtered = scipy.fft.irfft(spectrum[:kept] * gain[:kept], whole * up)
+    first = margin // down * up
+    return np.asarray(filtered[first : first + resampled_length(len(samples), fs, to)])
+
+
+def _has_spike(samples: npt.NDArray[np.float32]) -> bool:
+    """Say whether rounding would smear a spike over the quiet parts of the recording."""
+    some = samples[:: max(len(samples) // 1024, 1)]
+    middle = np.median(some)
+    usual = float(np.median(np.abs(some - middle)))
+    return float(max(samples.max() - middle, middle - samples.min())) > _SPIKE * usual
+
+
+def _fast_length(least: int) -> int:
+    """Give a length that is quick to transform, of few, so that gains can be kept."""
+    step = 2 ** max(least.bit_length() - 5, 0)
+    length: int = scipy.fft.next_fast_len(math.ceil(least / step) * step, real=True)
+    return length
+
+
+@lru_cache(maxsize=64)
+def _gain(bins: int, nyquist: float, low: float, high: float) -> npt.NDArray[np.float32]:
+    """Give what `band_pass_sections` let through forward and backward, from 0 to Nyquist."""
+    edges = np.tan(np.pi / 2 * np.clip(np.array([low, high]) / nyquist, 0.001, 0.999))
+    place = np.tan(np.pi / 2 * np.linspace(1e-9, 1 - 1e-9, bins))
+    apart = (place**2 - edges[0] * edges[1]) / (place * (edges[1] - edges[0]))
+    return np.asarray(1 / (1 + apart ** (2 * ORDER)), dtype=np.float32)
 
 
 @lru_cache(maxsize=16)
