@@ -92,6 +92,39 @@ def test_seeds_say_everything(augmentation: Augmentation) -> None:
     assert torch.equal(augmentation(signal, FS, mask)[0], free)
 
 
+@pytest.mark.parametrize("kind", kinds())
+def test_without_asking_the_device_the_result_is_the_same(
+    kind: type[Augmentation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU every record is worked on, and chosen from by the mask of those that are hit."""
+    made = one(kind)
+    augmentation = replace(made, p=0.5) if isinstance(made, Transform) else made
+    signal, mask = noise(12, 2, 400), stretches(12, 400)
+    expected, there = augmentation(signal, FS, mask, seeds(12))
+    monkeypatch.setattr("pahcl.signals.augment.base._may_ask", lambda values: False)
+    got, moved = augmentation(signal, FS, mask, seeds(12))
+    torch.testing.assert_close(got, expected, atol=1e-4, rtol=1e-4)
+    assert torch.equal(moved, there)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("augmentation", EVERY)
+def test_a_gpu_draws_and_does_the_same(augmentation: Augmentation) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    signal, mask = noise(12, 2, 400), stretches(12, 400)
+    expected, there = augmentation(signal, FS, mask, seeds(12))
+    given = signal.cuda(), FS, mask.cuda(), seeds(12).cuda()
+    augmentation(*given)  # tables go to the device once
+    torch.cuda.set_sync_debug_mode("error")  # whoever makes the host wait fails
+    try:
+        got, moved = augmentation(*given)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    torch.testing.assert_close(got.cpu(), expected, atol=1e-3, rtol=1e-3)
+    assert torch.equal(moved.cpu(), there)
+
+
 @pytest.mark.parametrize("augmentation", EVERY)
 def test_silence_stays_silence(augmentation: Augmentation) -> None:
     signal = noise(4, 2, 300)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,7 @@ from pahcl.signals.augment.draws import Draws, Seeds
 View = tuple[Tensor, Tensor]
 """A signal float32 `[B, C, L]` and its mask bool `[B, L]`."""
 Range = tuple[float, float]
+Change = Callable[[Tensor, float, Tensor, Draws], View]
 
 PCG_BAND: Range = (25.0, 400.0)
 """Hz; where heart sounds lie, and what the original filters to."""
@@ -95,14 +97,7 @@ class Transform(Augmentation):
     def apply(self, signal: Tensor, fs: float, real: Tensor, draws: Draws) -> View:
         """Change the records that are hit."""
         hit = draws.uniform(0) < self.p
-        if signal.device.type != "cpu":  # asking which ones are hit would make the host wait
-            changed, moved = self._changed(signal, fs, real, draws)
-            return changed.where(hit.view(-1, 1, 1), signal), moved.where(hit.unsqueeze(1), real)
-        rows = hit.nonzero().squeeze(1)
-        if not len(rows):
-            return signal, real
-        part, moved = self._changed(signal[rows], fs, real[rows], draws.take(rows))
-        return signal.index_copy(0, rows, part), real.index_copy(0, rows, moved)
+        return to_some(self._changed, (signal, real), fs, hit, draws)
 
     def _changed(self, signal: Tensor, fs: float, real: Tensor, draws: Draws) -> View:
         changed, moved = self._change(signal, fs, real, draws)
@@ -111,6 +106,19 @@ class Transform(Augmentation):
     @abstractmethod
     def _change(self, signal: Tensor, fs: float, real: Tensor, draws: Draws) -> View:
         """Change every record; slot 0 of the draws is taken, what is outside the mask is zeroed."""
+
+
+def to_some(change: Change, view: View, fs: float, hit: Tensor, draws: Draws) -> View:
+    """Change the records that are hit `[B]`; where asking is cheap only these are worked on."""
+    signal, real = view
+    if not _may_ask(signal):
+        changed, moved = change(signal, fs, real, draws)
+        return changed.where(hit.view(-1, 1, 1), signal), moved.where(hit.unsqueeze(1), real)
+    rows = hit.nonzero().squeeze(1)
+    if not len(rows):
+        return view
+    part, moved = change(signal[rows], fs, real[rows], draws.take(rows))
+    return signal.index_copy(0, rows, part), real.index_copy(0, rows, moved)
 
 
 def stretch(real: Tensor) -> tuple[Tensor, Tensor]:
@@ -129,8 +137,13 @@ def stretch(real: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _is_full(real: Tensor) -> bool:
-    """See whether nothing is padded; on a GPU asking would make the host wait, so nobody asks."""
-    return real.device.type == "cpu" and bool(real.all())
+    """See whether nothing is padded, where asking is cheap."""
+    return _may_ask(real) and bool(real.all())
+
+
+def _may_ask(values: Tensor) -> bool:
+    """Say whether the program may look at values: on a GPU the host would wait for the device."""
+    return values.device.type == "cpu"
 
 
 def clock(signal: Tensor) -> Tensor:

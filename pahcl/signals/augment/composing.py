@@ -17,6 +17,7 @@ from pahcl.signals.augment.base import (
     pick,
     require_at_least,
     stretch,
+    to_some,
     within,
 )
 from pahcl.signals.augment.draws import Draws, Seeds
@@ -106,21 +107,8 @@ class RandomChoice(Transform):
         ):
             hit = (drawn >= passed) & (drawn < passed + weight)
             passed += weight
-            chosen, moved = _to_some(one, (chosen, moved), fs, hit, draws.child(number))
+            chosen, moved = to_some(one.apply, (chosen, moved), fs, hit, draws.child(number))
         return chosen, moved
-
-
-def _to_some(one: Augmentation, view: View, fs: float, hit: Tensor, draws: Draws) -> View:
-    """Augment the records that are hit; on the CPU only these are worked on."""
-    signal, real = view
-    if signal.device.type != "cpu":  # asking which ones are hit would make the host wait
-        changed, moved = one.apply(signal, fs, real, draws)
-        return changed.where(hit.view(-1, 1, 1), signal), moved.where(hit.unsqueeze(1), real)
-    rows = hit.nonzero().squeeze(1)
-    if not len(rows):
-        return view
-    changed, moved = one.apply(signal[rows], fs, real[rows], draws.take(rows))
-    return signal.index_copy(0, rows, changed), real.index_copy(0, rows, moved)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -118,9 +118,11 @@ class ColouredNoise(Transform):
         size = scipy.fft.next_fast_len(length, real=True)
         low, high = band_bins(self.band, fs, size)
         bins = torch.arange(max(low, 1), max(high, low, 1) + 1, device=signal.device)
-        slopes = signal.new_tensor([_SLOPES[colour] for colour in self.colours])
-        chosen = (draws.uniform(3, 1) * len(slopes)).to(torch.int64).clamp_max(len(slopes) - 1)
-        shape = (bins / bins[0]) ** (slopes[chosen] / -2.0)
+        chosen = (draws.uniform(3, 1) * len(self.colours)).to(torch.int64)
+        slope = torch.zeros_like(chosen, dtype=torch.float32)
+        for number, colour in enumerate(self.colours):
+            slope = slope.masked_fill(chosen == number, _SLOPES[colour])
+        shape = (bins / bins[0]) ** (slope / -2.0)
         # Each bin stands for two frequencies of variance 2 shape²; the noise shall have 1.
         shape = shape * (size / (2.0 * torch.linalg.vector_norm(shape, dim=1, keepdim=True)))
         drawn = draws.normal(2, leads, len(bins), 2) * shape.view(-1, 1, len(bins), 1)
