@@ -209,28 +209,35 @@ def peak_of(path: Path, segmenter: str) -> int:
 
 
 def _table(paths: list[Path], out: Path, name: str, judge: bool) -> float:
+    """Write one table of the cycles of all recordings, as a store keeps them."""
+    import numpy as np
     import pandas as pd
 
-    from pahcl.signals.heart_cycles import segment, segmenter_named
+    from pahcl.signals.heart_cycles import BOUNDARIES, segment, segmenter_named
     from pahcl.signals.heart_cycles.quality import Quality
     from pahcl.signals.sound import SoundFile
 
     _one_thread(name)
     segmenter, quality = segmenter_named(name), Quality()
     begin = time.process_time()
-    tables = []
+    columns: dict[str, list[npt.NDArray[np.generic]]] = {}
+    counts = []
     for path in paths:
         cycles = segment(path, segmenter=segmenter).cycles
-        table = cycles.table().assign(record_id=path.stem)
+        found = {column: getattr(cycles, column) for column in (*BOUNDARIES, "confidence")}
         if judge:
             with SoundFile(path) as sound:
-                found = quality(sound.read(0, sound.length), sound.fs, cycles)
-            table = table.assign(**found.measures, **found.flags)
-        tables.append(table)
-    pd.concat(tables, ignore_index=True).to_parquet(out)
+                measured = quality(sound.read(0, sound.length), sound.fs, cycles)
+            found |= measured.measures | measured.flags
+        for column, values in found.items():
+            columns.setdefault(column, []).append(values)
+        counts.append(len(cycles))
+    table = pd.DataFrame({column: np.concatenate(parts) for column, parts in columns.items()})
+    table.insert(0, "record_id", np.repeat([path.stem for path in paths], counts))
+    table.to_parquet(out)
     spent = time.process_time() - begin
     out.unlink()
-    if not all(len(table) for table in tables):
+    if not all(counts):
         raise DataError("A simulated recording has no cycle; the time of it means nothing.")
     return spent
 

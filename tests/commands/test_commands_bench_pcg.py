@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +57,25 @@ def test_the_long_recording_is_as_long_as_is_said(tmp_path: Path) -> None:
     found = segment(tmp_path / "long.wav", segmenter="upstream")
     assert found.duration == pytest.approx(72)
     assert found.notes == ("the mean of its 2 channels is taken",)
+
+
+def test_figures_and_goals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Processes that import torch take longer than all else here together.
+    monkeypatch.setattr(_bench_pcg, "process", lambda: ThreadPoolExecutor(1))
+    out = tmp_path / "figures.json"
+    small = ["--recordings=2", "--seconds=8", "--rounds=1", "--memory-minutes=1"]
+    status = main(["bench", "pcg", *small, "--json", str(out)])
+    figures = json.loads(out.read_text())["figures"]
+    goals = {name: figure["goal"] for name, figure in figures.items() if figure["goal"]}
+    assert goals == {
+        "rhythm_ratio": 3.0,
+        "rhythm_rate": 2000.0,
+        "learned_rate": 500.0,
+        "rhythm_memory_ratio": 1.3,
+        "learned_memory_ratio": 1.3,
+    }
+    assert all(figure["value"] > 0 for figure in figures.values())
+    assert status in (0, 1)
 
 
 @pytest.mark.parametrize("option", [["--recordings", "0"], ["--seconds", "2"], ["--rounds", "0"]])

@@ -22,6 +22,7 @@ from pahcl.signals.heart_cycles.preparation import Prepared, prepare
 from pahcl.signals.heart_cycles.segmenter import Segmentation, Segmenter
 
 if TYPE_CHECKING:
+    from pahcl.signals.heart_cycles.learned import Learned
     from pahcl.signals.heart_cycles.rhythm import Rhythm
     from pahcl.signals.heart_cycles.upstream import Upstream
 
@@ -29,6 +30,7 @@ __all__ = [
     "BOUNDARIES",
     "SEGMENTERS",
     "HeartCycles",
+    "Learned",
     "Prepared",
     "Rhythm",
     "Segmentation",

@@ -65,11 +65,9 @@ def prepare(
         band: Pass band in Hz.
     """
     samples = np.asarray(signal, dtype=np.float32)
-    filtered = _by_spectrum(samples, fs, to, band)
+    filtered: npt.NDArray[np.floating] | None = _by_spectrum(samples, fs, to, band)
     if filtered is None:
-        return Prepared(
-            scaled(_both_ways(resample(samples, fs, to), to, band), to), to, len(signal) / fs
-        )
+        filtered = _both_ways(resample(samples, fs, to), to, band)
     return Prepared(scaled(filtered, to), to, len(signal) / fs)
 
 
