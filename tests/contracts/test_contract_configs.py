@@ -22,7 +22,9 @@ EXPERIMENTS = sorted([*CONFIGS.glob("pretrain/*.yaml"), *CONFIGS.glob("finetune/
 SWEEPS = sorted(CONFIGS.glob("sweep/*.yaml"))
 CYCLES = sorted(CONFIGS.glob("cycles/*.yaml"))
 AUGMENT = sorted(CONFIGS.glob("augment/*_pcg.yaml"))
-LAYERS = sorted(set(CONFIGS.rglob("*.yaml")) - {*EXPERIMENTS, *SWEEPS, *CYCLES, *AUGMENT})
+SEGMENTERS = sorted(CONFIGS.glob("segment/*.yaml"))
+NO_LAYERS = {*EXPERIMENTS, *SWEEPS, *CYCLES, *AUGMENT, *SEGMENTERS}
+LAYERS = sorted(set(CONFIGS.rglob("*.yaml")) - NO_LAYERS)
 PROTOCOLS = sorted(CONFIGS.glob("protocol/*/*.yaml"))
 BASE = CONFIGS / "finetune" / "code15_code6.yaml"
 ON_THIS_MACHINE = [
@@ -77,6 +79,12 @@ def test_layers_of_cycles_run_on_heart_sounds(file: Path, corpora: Path) -> None
 def test_layers_of_augmentation_run_on_heart_sounds(file: Path) -> None:
     sounds, small = CONFIGS / "finetune" / "pascal_a.yaml", CONFIGS / "size" / "small_pcg.yaml"
     assert try_out(sounds, small, file) == 0
+
+
+@pytest.mark.parametrize("file", SEGMENTERS, ids=lambda file: file.stem)
+def test_segmenters_are_trained(file: Path, tmp_path: Path) -> None:
+    assert try_out(file, words=("--data.init_args.simulated=4",)) == 0
+    assert not list(tmp_path.iterdir()), "a trial leaves nothing behind"
 
 
 @pytest.mark.parametrize("file", PROTOCOLS, ids=lambda file: f"{file.parent.name}-{file.stem}")
