@@ -18,7 +18,7 @@ from pahcl.signals import heart_cycles
 from pahcl.signals.heart_cycles import BOUNDARIES, HeartCycles, Segmentation, segmenter_named
 from pahcl.signals.heart_cycles.measures import find_ectopic, measure
 from pahcl.signals.heart_cycles.quality import Quality
-from pahcl.signals.states_text import states_text, unannotated_within
+from pahcl.signals.states_text import states_text, sure_states
 from pahcl.store.patience import is_machines_fault
 
 if TYPE_CHECKING:
@@ -144,8 +144,7 @@ def work(job: Job) -> dict[str, Any]:
         reason = str(error) if isinstance(error, PahclError) else told_by(error)
         blank = {"file": job.listed.name, "status": UNREADABLE, "refusal": reason}
         return {**entry, "row": blank, "cycles": []}
-    rejected = judged.found.cycles.take(~judged.kept)
-    states = unannotated_within(judged.found.states, rejected.start, rejected.end)
+    states = sure_states(judged.found.states, judged.found.cycles, judged.kept)
     text = states_text(states, source.seconds)
     place = _place(job)
     files.write_text(place / f"{Path(job.listed.target).name}.tsv", text)

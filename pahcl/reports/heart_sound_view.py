@@ -21,7 +21,7 @@ from pahcl.signals.heart_cycles import HeartCycles, Prepared, Segmentation, prep
 from pahcl.signals.heart_cycles.measures import CycleMeasures, find_ectopic, measure
 from pahcl.signals.repair import repair
 from pahcl.signals.states import DIASTOLE, S1, S2, SYSTOLE, HeartStates
-from pahcl.signals.states_text import unannotated_within
+from pahcl.signals.states_text import sure_states
 
 Flags = npt.NDArray[np.bool_]
 
@@ -94,9 +94,8 @@ class HeartSoundView:
 
     @property
     def states(self) -> HeartStates:
-        """Give the states without those of rejected cycles, as they are written to the `.tsv`."""
-        rejected = self.found.cycles.take(~self._kept)
-        return unannotated_within(self.found.states, rejected.start, rejected.end)
+        """Give the states that are sure, which are those of the `.tsv`."""
+        return sure_states(self.found.states, self.found.cycles, self._kept)
 
     def prepared(self) -> Prepared:
         """Give the excerpt as a segmenter hears it: 25 to 400 Hz, 1 is the usual height."""

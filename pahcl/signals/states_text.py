@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from pahcl.signals.heart_cycles.cycles import LARGEST_GAP, HeartCycles
 from pahcl.signals.states import UNANNOTATED, HeartStates
 
 _TICK = 1e-6
@@ -44,22 +45,34 @@ def states_text(states: HeartStates, duration: float) -> str:
     return "".join(f"{_seconds(a)}\t{_seconds(b)}\t{state}\n" for a, b, state in _merged(rows))
 
 
-def unannotated_within(
-    states: HeartStates, start: npt.NDArray[np.float64], end: npt.NDArray[np.float64]
+def sure_states(
+    states: HeartStates, cycles: HeartCycles, kept: npt.NDArray[np.bool_]
 ) -> HeartStates:
-    """Take the annotation away from the intervals whose middle lies in one of these spans.
+    """Take the annotation away from what is not sure.
+
+    Sure are the states of kept cycles, and those beside them that belong to no whole cycle, since
+    the recording, or what disturbs it, cuts that.
 
     Args:
         states: Of the recording.
-        start: Begins of the spans in seconds, in order of time; they do not overlap.
-        end: Their ends.
+        cycles: N cycles in it, in order of time.
+        kept: `[N]`, which of them are sure.
     """
-    if not len(start):
-        return states
+    if not len(cycles) or not len(states):
+        return HeartStates(states.start, states.end, np.full(len(states), UNANNOTATED, np.int8))
     middle = (states.start + states.end) / 2
-    place = np.searchsorted(start, middle, side="right") - 1
-    within = (place >= 0) & (middle < end[np.maximum(place, 0)])
-    return HeartStates(states.start, states.end, np.where(within, UNANNOTATED, states.state))
+    place = np.maximum(np.searchsorted(cycles.start, middle, side="right") - 1, 0)
+    within = (middle >= cycles.start[place]) & (middle < cycles.end[place])
+    sure = within & kept[place]
+    apart = np.abs(states.start[1:] - states.end[:-1]) > LARGEST_GAP
+    runs = np.cumsum(np.append(True, apart | (within[1:] != within[:-1])))
+    for run in np.unique(runs[~within]).tolist():
+        here = np.flatnonzero(runs == run)
+        first, last = int(here[0]), int(here[-1])
+        before = first > 0 and not apart[first - 1] and sure[first - 1]
+        behind = last + 1 < len(states) and not apart[last] and sure[last + 1]
+        sure[here] = bool(before or behind)
+    return HeartStates(states.start, states.end, np.where(sure, states.state, UNANNOTATED))
 
 
 def _merged(rows: list[tuple[float, float, int]]) -> list[tuple[float, float, int]]:

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_modules._circor_files import read_states
+from pahcl.signals.heart_cycles.cycles import HeartCycles, whole_cycles
 from pahcl.signals.states import DIASTOLE, S1, S2, SYSTOLE, UNANNOTATED, HeartStates
-from pahcl.signals.states_text import states_text, unannotated_within
+from pahcl.signals.states_text import states_text, sure_states
 
 
 def states(*rows: tuple[float, float, int]) -> HeartStates:
@@ -67,8 +68,30 @@ def test_the_reader_of_circor_takes_it(tmp_path: Path) -> None:
     assert again.state.tolist() == [0, 1, 2, 3, 4, 0]
 
 
-def test_the_states_of_rejected_cycles_lose_their_annotation() -> None:
-    found = states((0.0, 0.1, S1), (0.1, 0.4, SYSTOLE), (0.4, 0.5, S2), (0.5, 0.8, S1))
-    left = unannotated_within(found, np.array([0.1]), np.array([0.5]))
-    assert left.state.tolist() == [S1, UNANNOTATED, UNANNOTATED, S1]
-    assert unannotated_within(found, np.zeros(0), np.zeros(0)) is found
+def test_only_kept_cycles_and_what_touches_them_stay_annotated() -> None:
+    beat = [(0.0, 0.1, S1), (0.1, 0.3, SYSTOLE), (0.3, 0.4, S2), (0.4, 0.8, DIASTOLE)]
+    beats = [(a + 0.8 * k, b + 0.8 * k, state) for k in range(4) for a, b, state in beat]
+    cut = [(3.2, 3.3, S1), (3.3, 3.4, SYSTOLE)]
+    lone = [(5.0, 5.1, S1)]
+    found = states((0.0, 0.2, DIASTOLE), *((a + 0.2, b + 0.2, c) for a, b, c in beats + cut), *lone)
+    cycles = whole_cycles(found)
+    assert len(cycles) == 4
+    before, behind = [DIASTOLE], [S1, SYSTOLE]
+    whole = [S1, SYSTOLE, S2, DIASTOLE]
+    for kept, wanted in (
+        ([1, 1, 1, 1], [*before, *4 * whole, *behind, 0]),
+        ([0, 1, 1, 1], [0, *4 * [0], *3 * whole, *behind, 0]),
+        ([1, 0, 1, 0], [*before, *whole, *4 * [0], *whole, *4 * [0], 0, 0, 0]),
+        ([0, 0, 0, 0], 20 * [UNANNOTATED]),
+    ):
+        left = sure_states(found, cycles, np.array(kept, dtype=np.bool_))
+        assert left.state.tolist() == wanted
+        np.testing.assert_array_equal(left.start, found.start)
+
+
+def test_without_a_cycle_nothing_is_sure() -> None:
+    found = states((0.0, 0.1, S1), (0.1, 0.3, SYSTOLE), (0.3, 0.4, S2))
+    left = sure_states(found, HeartCycles.empty(), np.zeros(0, dtype=np.bool_))
+    assert not left.state.any()
+    nothing = states()
+    assert not len(sure_states(nothing, HeartCycles.empty(), np.zeros(0, dtype=np.bool_)))
