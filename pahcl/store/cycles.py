@@ -44,6 +44,7 @@ OWN_FIELDS = (
     *(pa.field(name, pa.float64()) for name in BOUNDARIES),
     pa.field("confidence", pa.float32()),
 )
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*(?:e[+-]?\d+)?")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -86,10 +87,11 @@ class CycleManifest:
         return asdict(self)
 
     def refusals(self) -> dict[str, list[str]]:
-        """Group the records without cycles by the reason's first words, the most frequent first."""
+        """Group the records without cycles by reason, the most frequent first; numbers apart."""
         groups: dict[str, list[str]] = {}
         for one in self.without:
-            groups.setdefault(one["reason"].partition(":")[0], []).append(one["record_id"])
+            reason = _NUMBER.sub("…", one["reason"].partition(":")[0])
+            groups.setdefault(reason, []).append(one["record_id"])
         return dict(sorted(groups.items(), key=lambda item: -len(item[1])))
 
 

@@ -77,6 +77,19 @@ def test_a_segmenter_gets_each_record_and_its_refusals_are_named(store):
     assert len(table) == table.manifest.counts["cycles"] == 90
 
 
+def test_refusals_are_grouped_whatever_their_numbers(store):
+    without = [
+        {"record_id": name, "reason": reason}
+        for name, reason in (
+            ("a", "no beat is surer than 0.11"),
+            ("b", "near silence: 1e-05 of full scale"),
+            ("c", "no beat is surer than 0.2"),
+        )
+    ]
+    manifest = replace(find(store).manifest, without=without)
+    assert manifest.refusals() == {"no beat is surer than …": ["a", "c"], "near silence": ["b"]}
+
+
 def test_an_ecg_is_an_aid_where_a_record_has_one(tmp_path):
     store = make_store(tmp_path / "store", 4, ("PCG", "ECG"))
     notes = find(store).manifest.notes
