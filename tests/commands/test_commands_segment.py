@@ -402,3 +402,26 @@ def test_names_that_would_meet_keep_their_suffix() -> None:
     ]  # fmt: skip
     chosen = targets(["a.wav", "a.flac", "a.wav.flac", "é.wav", "e\u0301.wav", "x.y.wav"])
     assert chosen == ["a.wav~", "a.flac", "a.wav", "é.wav", "e\u0301.wav~", "x.y"]
+
+
+def test_two_processes_find_what_one_finds(tmp_path: Path) -> None:
+    """Run the real `rhythm`: the stand-in is not known to other processes."""
+    place = tmp_path / "sounds"
+    place.mkdir()
+    for number, rate in enumerate((60.0, 90.0)):
+        soundfile.write(place / f"{number}.wav", heart(8, number, rate), FS)
+    out = tmp_path / "out"
+    words = ["segment", str(place), "--out", str(out), "--segmenter", "rhythm", "--workers", "2"]
+    assert cli.main(words) == 0
+    table = summary(out)
+    assert table["heart_rate"].to_numpy() == pytest.approx([60, 90], abs=4)
+    assert not Metronome.heard
+    for name in table.index:
+        states = read_states(out / table.loc[name, "states"])
+        assert states is not None
+        truth = simulate(
+            Heart(rhythm=Rhythm(rate=[60.0, 90.0][int(name[0])])), Scene(fs=FS, duration=8),
+            (5, int(name[0])),
+        ).states  # fmt: skip
+        same = states.sampled(100, 800) == truth.sampled(100, 800)
+        assert same[80:-80].mean() > 0.8
