@@ -12,6 +12,12 @@ import scipy.ndimage
 Floats = npt.NDArray[np.float32]
 Places = npt.NDArray[np.int64]
 
+DRIFT = (0.6, 1.65)
+"""Least and greatest local period over that of the recording."""
+
+STRAY = 2.5
+"""Autocorrelation that a local period has to make up for, by its squared logarithm."""
+
 
 @dataclass(frozen=True, eq=False)
 class Recurrence:
@@ -88,16 +94,16 @@ def local_periods(found: Recurrence, period: int, frames: int) -> npt.NDArray[np
 
     Args:
         found: Autocorrelation.
-        period: The period in frames, from which it drifts by a quarter at most.
+        period: The period in frames; `DRIFT` says how far it may drift from that.
         frames: Number of frames.
 
     Returns:
         `[frames]`, the period at each frame.
     """
-    low = max(int(0.78 * period), 1)
-    lag = np.arange(low, min(int(1.28 * period) + 2, found.local.shape[1]))
+    low = max(int(DRIFT[0] * period), 1)
+    lag = np.arange(low, min(int(DRIFT[1] * period) + 2, found.local.shape[1]))
     if not len(lag):
         return np.full(frames, period)
-    height = found.local[:, lag] - 1.5 * np.log(lag / period).astype(np.float32) ** 2
+    height = found.local[:, lag] - STRAY * np.log(lag / period).astype(np.float32) ** 2
     best = lag[height.argmax(axis=1)].astype(np.float64)
     return np.asarray(np.rint(np.interp(np.arange(frames), found.centre, best)), dtype=np.int64)

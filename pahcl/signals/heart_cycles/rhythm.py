@@ -66,7 +66,7 @@ class Rhythm(Segmenter):
 
     slowest: float = 30.0
     fastest: float = 220.0
-    frame: float = 0.064
+    frame: float = 0.05
     around: float = 2.5
     window: float = 5.0
     periods: int = 4
@@ -75,7 +75,7 @@ class Rhythm(Segmenter):
     sound_share: float = 0.15
     weight: float = 7.0
     threshold: float = 0.45
-    longer: float = 0.1
+    longer: float = 0.08
     intervals: Intervals = field(default_factory=Intervals)
     echo: float = 2.0
     trust: Trust = field(default_factory=Trust)
