@@ -19,6 +19,7 @@ from pahcl.signals.heart_cycles import BOUNDARIES, HeartCycles, Segmentation, se
 from pahcl.signals.heart_cycles.measures import find_ectopic, measure
 from pahcl.signals.heart_cycles.quality import Quality
 from pahcl.signals.states_text import states_text, sure_states
+from pahcl.store.cycle_finders import one_thread
 from pahcl.store.patience import is_machines_fault
 
 if TYPE_CHECKING:
@@ -184,7 +185,9 @@ def judge(job: Job, source: Source) -> Judged:
         RecordError: It cannot be read.
     """
     settings = job.settings
-    found = source.segmented(segmenter_named(settings.segmenter))
+    segmenter = segmenter_named(settings.segmenter)
+    with one_thread():
+        found = source.segmented(segmenter)
     flags = _flags(source, found.cycles, Quality(least_confidence=settings.min_confidence))
     kept = np.ones(len(found.cycles), dtype=np.bool_)
     for name in settings.reject:

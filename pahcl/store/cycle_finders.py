@@ -94,7 +94,7 @@ class BySegmenter(Finder):
         step = None
         if recording.resolution is not None:
             step = float(recording.resolution[recording.leads.index(SOUND)])
-        with _one_thread():
+        with one_thread():
             found = self.segmenter.in_pieces(
                 lambda begin, stop: sound[begin:stop],
                 len(sound),
@@ -192,7 +192,7 @@ def _aid_of(recording: Recording) -> Samples | None:
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Let torch, where it was loaded, work in one thread.
 
     Sums in another order have other last digits, and a table must not depend on the machine's
