@@ -206,7 +206,7 @@ def _of_listed(listed: Listed, facts: Any) -> OfFile:
     if heart and isinstance(facts.get("rate"), float):
         groups["heart rate"] = _band(facts["rate"])
     if heart and isinstance(facts.get("murmur"), str):
-        groups["murmur"] = facts["murmur"]
+        groups["murmur"] = _loudness(facts["murmur"], facts.get("grade"))
     subject = str(facts.get("subject", listed.name))
     return OfFile(name=listed.name, subject=subject, groups=groups, heart=heart, listed=listed)
 
@@ -215,6 +215,13 @@ def _band(rate: float) -> str:
     """Name the band of a heart rate, so that names sort by rate."""
     place = int(np.clip(np.searchsorted(BANDS, rate, side="right"), 1, len(BANDS) - 1))
     return f"{BANDS[place - 1]:3d} to {BANDS[place]}"
+
+
+def _loudness(murmur: str, grade: Any) -> str:
+    """Name a murmur by its phase and its grade."""
+    if not isinstance(grade, int) or not grade:
+        return murmur
+    return f"{murmur}, grade {'1 to 3' if grade <= 3 else '4 and more'}"
 
 
 def is_annotated(states: HeartStates | None) -> bool:

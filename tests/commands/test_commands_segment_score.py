@@ -58,7 +58,9 @@ def test_segmenters_stand_side_by_side_by_rate_and_murmur(
         rows = list(csv.DictReader(stream))
     assert len(rows) == 32
     assert {row["segmenter"] for row in rows} == {"upstream", "rhythm"}
-    assert {row["murmur"] for row in rows} == {"none", "systolic", "diastolic", ""}
+    murmurs = {row["murmur"].split(",")[0] for row in rows}
+    assert murmurs == {"none", "systolic", "diastolic", ""}
+    assert any(row["murmur"].endswith(("grade 1 to 3", "grade 4 and more")) for row in rows)
     page = (tmp_path / "out" / "scores.md").read_text()
     assert "| segmenter | recordings | no beat found" in page
     assert segment(*words, "--json", tmp_path / "again.json") == 0
@@ -93,7 +95,7 @@ def test_a_data_set_is_scored_by_its_sets_and_without_what_was_learnt_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = tmp_path / "physionet2016"
-    physionet2016.write(root, records=14, seed=1)
+    physionet2016.write(root, records=12, seed=1, ugly=False)
     words = [root, "--score", "--dataset", "physionet2016", "--segmenter", "rhythm"]
     everything = tmp_path / "all.json"
     segment(*words, "--score-learnt", "--json", everything)
