@@ -65,7 +65,7 @@ SAY = echo "Data: $(if $(HAS_REAL),$(USED),simulated ($(USED)), since $(REAL) ho
 
 COMPLETE = grep -qs '"complete": true' $(1)/simulation.json
 
-.PHONY: help setup demo pretrain finetune sweep test lint typecheck bench clean simulated known-recipe known-task known-machine known-sweep
+.PHONY: help setup demo pretrain finetune sweep segmenter test lint typecheck bench clean simulated known-recipe known-task known-machine known-sweep
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -118,6 +118,13 @@ finetune: known-task known-machine setup $(if $(HAS_REAL),,simulated) $(if $(fil
 sweep: known-sweep known-machine setup $(if $(HAS_REAL),,simulated) ## pretrainings by label fraction by seed, a table of them: SWEEP=adversarial WORKERS=1 TRAINER=cpu SIZE=paper|small
 	@$(SAY)
 	$(ENVIRONMENT) $(PAHCL) sweep configs/sweep/$(SWEEP).yaml --root runs$(SUFFIX:-%=/%) --workers $(WORKERS) -- --config configs/trainer/$(TRAINER).yaml $(SIZE_CONFIG) $(ARGS)
+
+# The learned segmenter of heart sounds. What comes with the package was made so; SEGMENTER_OUT= (empty)
+# puts one's own in its place.
+SEGMENTER_OUT ?= runs/segment/heart_states/weights
+segmenter: setup ## train the learned segmenter of heart sounds on PhysioNet 2016, and write its weights
+	$(PAHCL) fit --config configs/segment/heart_states.yaml --run.name heart_states --run.test true $(ARGS)
+	$(BIN)/python -m pahcl.modules.heart_states_export runs/segment/heart_states $(if $(SEGMENTER_OUT),--out $(SEGMENTER_OUT))
 
 # The demo: pretrain on the first corpus, on clean and on attacked signals; transfer both, and nothing,
 # to small label fractions of the second; see what is left of both under attack. Runs are small, so

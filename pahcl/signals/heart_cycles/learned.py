@@ -68,7 +68,7 @@ class Learned(Segmenter):
     doubt: float = 1.0
     leave: float = 10.0
     adapt: bool = True
-    ecg_weight: float = 2.0
+    ecg_weight: float = 1.0
 
     def find(
         self, signal: npt.NDArray[np.floating], fs: float, ecg: npt.NDArray[np.floating] | None
