@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,13 @@ from pahcl.commands._segment_files import Listed
 from pahcl.commands._segment_source import Source, open_recording
 from pahcl.errors import PahclError, RecordError, UsageError, told_by
 from pahcl.signals import heart_cycles
-from pahcl.signals.heart_cycles import BOUNDARIES, HeartCycles, Segmentation, segmenter_named
+from pahcl.signals.heart_cycles import (
+    BOUNDARIES,
+    HeartCycles,
+    Segmentation,
+    Segmenter,
+    segmenter_named,
+)
 from pahcl.signals.heart_cycles.measures import find_ectopic, measure
 from pahcl.signals.heart_cycles.quality import Quality
 from pahcl.signals.states_text import states_text, sure_states
@@ -47,6 +53,7 @@ class Settings:
         reject: Flags for which a cycle is rejected.
         ecg: Whether an ECG beside the sound is made use of.
         code: Digest of the code and the weights that segment.
+        weights: File of weights of one's own for `learned`; None takes those of the package.
     """
 
     segmenter: str
@@ -54,6 +61,7 @@ class Settings:
     reject: tuple[str, ...]
     ecg: bool
     code: str
+    weights: str | None = None
 
     def key(self, path: Path) -> str:
         """Name the result for a file as it is now.
@@ -66,7 +74,15 @@ class Settings:
         return files.sha256_text(files.canonical_json(files.plain(facts)))
 
 
-def code_digest() -> str:
+def chosen_segmenter(name: str, weights: str | Path | None) -> Segmenter:
+    """Give a segmenter; `learned` with weights of one's own where there are such."""
+    found = segmenter_named(name)
+    if weights is None or name != "learned":
+        return found
+    return replace(found, **{"weights": str(weights)})
+
+
+def code_digest(weights: str | None = None) -> str:
     """Name the code and the weights that find and judge cycles, so that other ones do so again."""
     folder = Path(heart_cycles.__file__).parent
     parts = [
@@ -74,6 +90,7 @@ def code_digest() -> str:
         for path in sorted(folder.iterdir())
         if path.suffix in {".py", ".json", ".safetensors"}
     ]
+    parts += [] if weights is None else [("weights", files.sha256_file(Path(weights)))]
     return files.sha256_text(files.canonical_json(parts))
 
 
@@ -185,7 +202,7 @@ def judge(job: Job, source: Source) -> Judged:
         RecordError: It cannot be read.
     """
     settings = job.settings
-    segmenter = segmenter_named(settings.segmenter)
+    segmenter = chosen_segmenter(settings.segmenter, settings.weights)
     with one_thread():
         found = source.segmented(segmenter)
     flags = _flags(source, found.cycles, Quality(least_confidence=settings.min_confidence))

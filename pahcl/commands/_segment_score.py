@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from rich.console import Console
 
 from pahcl import files
 from pahcl.commands._segment_cases import Case, Cases, cases_at, is_annotated, learnt_from
+from pahcl.commands._segment_one import chosen_segmenter
 from pahcl.commands._segment_score_show import markdown_of, show
 from pahcl.errors import PahclError, RecordError, UsageError, told_by
 from pahcl.evaluation.heart_cycle_pool import PooledScore, by_group, pool
@@ -26,6 +26,7 @@ from pahcl.evaluation.heart_cycles import (
 )
 from pahcl.signals import heart_cycles
 from pahcl.signals.heart_cycles import SEGMENTERS, Segmentation, Segmenter
+from pahcl.store.cycle_finders import one_thread
 from pahcl.store.pool import work_off
 
 CARD = "learned.json"
@@ -178,7 +179,7 @@ def score(question: Question, console: Console) -> Scored:
     """
     cases = cases_at(question.path, question.dataset, question.ecg)
     seen = _seen(question)
-    segmenters = tuple(_segmenter(name, question.weights) for name in question.segmenters)
+    segmenters = tuple(chosen_segmenter(name, question.weights) for name in question.segmenters)
     chosen = [case for case in cases.cases if case.name not in seen]
     results = {one.name: one for one in _work(question, chosen, segmenters, console)}
     scored = [case for case in chosen if results[case.name].scores]
@@ -210,14 +211,6 @@ def score(question: Question, console: Console) -> Scored:
         unreadable=unreadable,
         simulated=cases.simulated,
     )
-
-
-def _segmenter(name: str, weights: Path | None) -> Segmenter:
-    """Give a segmenter; the learned one with weights of one's own where there are such."""
-    found = heart_cycles.segmenter_named(name)
-    if weights is None or name != "learned":
-        return found
-    return dataclasses.replace(found, **{"weights": str(weights)})
 
 
 def _seen(question: Question) -> frozenset[str]:
@@ -269,7 +262,8 @@ def work(job: Job) -> Result:
         truth = case.truth()
         if truth is None or (case.heart and not is_annotated(truth)):
             return Result(case.name)
-        segmented = case.segmented(job.segmenters, job.ecg)
+        with one_thread():
+            segmented = case.segmented(job.segmenters, job.ecg)
     except (RecordError, OSError, ValueError, LookupError, EOFError) as error:
         reason = str(error) if isinstance(error, PahclError) else told_by(error)
         return Result(case.name, reason=reason)

@@ -44,11 +44,6 @@ def add_score_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="score also recordings that the weights were trained or validated on",
     )
-    add(
-        "--weights",
-        metavar="FILE",
-        help="of one's own training, for learned; the .json beside it says what it has seen",
-    )
     add("--samples", type=int, default=1000, metavar="N", help="resamples for the intervals")
     add("--seed", type=int, default=0, metavar="S", help="of the resamples")
 
@@ -61,12 +56,20 @@ def refuse_score_options(arguments: argparse.Namespace) -> None:
     """
     if arguments.out is None:
         raise UsageError("Give the folder of the results: `--out DIR`.")
-    given = [
-        name for name in ("dataset", "score_learnt", "weights") if getattr(arguments, name, None)
-    ]
+    given = [name for name in ("dataset", "score_learnt") if getattr(arguments, name)]
     if given:
         option = given[0].replace("_", "-")
         raise UsageError(f"`--{option}` is an option of a score: give `--score` too.")
+
+
+def require_weights(file: str) -> None:
+    """Refuse weights that are not there.
+
+    Raises:
+        UsageError: There is no such file.
+    """
+    if not Path(file).is_file():
+        raise UsageError(f"`--weights`: there is no file {file}.")
 
 
 def question_of(arguments: argparse.Namespace) -> Question:
@@ -94,8 +97,8 @@ def question_of(arguments: argparse.Namespace) -> Question:
         raise UsageError("`--tolerance` takes milliseconds above 0, 1000 at most, such as 60 100.")
     if arguments.samples < 0 or arguments.seed < 0:
         raise UsageError("`--samples` and `--seed` must not be negative.")
-    if arguments.weights and not Path(arguments.weights).is_file():
-        raise UsageError(f"`--weights`: there is no file {arguments.weights}.")
+    if arguments.weights is not None:
+        require_weights(arguments.weights)
     if arguments.workers is not None and arguments.workers < 1:
         raise UsageError(f"`--workers` must be 1 or more, got {arguments.workers}.")
     return Question(

@@ -18,6 +18,7 @@ from pahcl.commands._common import write_json
 from pahcl.commands._segment_score_options import (
     add_score_options,
     refuse_score_options,
+    require_weights,
     run_score_verb,
 )
 from pahcl.errors import UsageError
@@ -70,6 +71,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         help="make use of an ECG that a WFDB header beside a sound tells of, as in PhysioNet 2016 "
         "(default), or not (default of a score)",
+    )
+    add(
+        "--weights",
+        metavar="FILE",
+        help="of one's own training, for learned; to a score the .json beside them says what they "
+        "have seen",
     )
     add("--pictures", action="store_true", help="draw each recording, as .png beside its .tsv")
     add(
@@ -132,13 +139,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _settings(arguments: argparse.Namespace) -> Settings:
     """Read the settings out of the options, or refuse them before anything heavy is imported."""
-    from pahcl.signals.heart_cycles import SEGMENTERS
-
-    segmenter, *others = arguments.segmenter or [DEFAULT]
-    if segmenter not in SEGMENTERS:
-        raise UsageError(f"There is no segmenter `{segmenter}`; there are {', '.join(SEGMENTERS)}.")
-    if others:
-        raise UsageError("One `--segmenter` segments; several are compared by `--score`.")
+    segmenter = _segmenter(arguments)
     if arguments.workers is not None and arguments.workers < 1:
         raise UsageError(f"`--workers` must be 1 or more, got {arguments.workers}.")
     if arguments.excerpt is not None and not 0 <= arguments.excerpt[0] < arguments.excerpt[1]:
@@ -162,7 +163,25 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         raise UsageError(
             f"`--reject {unknown[0]}`: there is no such flag; there are {', '.join(Quality.flags)}."
         )
-    return Settings(segmenter, least, reject, arguments.ecg is not False, code_digest())
+    weights = arguments.weights
+    code = code_digest(weights)
+    return Settings(segmenter, least, reject, arguments.ecg is not False, code, weights)
+
+
+def _segmenter(arguments: argparse.Namespace) -> str:
+    """Name the one segmenter that is asked for, and see that its weights are there."""
+    from pahcl.signals.heart_cycles import SEGMENTERS
+
+    segmenter, *others = arguments.segmenter or [DEFAULT]
+    if segmenter not in SEGMENTERS:
+        raise UsageError(f"There is no segmenter `{segmenter}`; there are {', '.join(SEGMENTERS)}.")
+    if others:
+        raise UsageError("One `--segmenter` segments; several are compared by `--score`.")
+    if arguments.weights is not None:
+        require_weights(arguments.weights)
+        if segmenter != "learned":
+            raise UsageError(f"`--weights` are those of learned; {segmenter} has none.")
+    return str(segmenter)
 
 
 def _require_other_folder(root: Path, out: Path) -> None:

@@ -12,11 +12,12 @@ import pytest
 import soundfile
 
 from pahcl.cli import main
-from pahcl.commands import _segment_score
+from pahcl.commands import _segment_one, _segment_score
 from pahcl.commands._segment_cases import learnt_from
 from pahcl.commands._segment_score import Question
 from pahcl.signals.heart_cycles import Segmentation, whole_cycles
 from pahcl.signals.heart_cycles.segmenter import Segmenter
+from pahcl.signals.heart_cycles.state_weights import weights_path
 from pahcl.signals.states import DIASTOLE, S1, S2, SYSTOLE, HeartStates
 from pahcl.simulation import circor, heart_sounds, physionet2016
 
@@ -87,7 +88,7 @@ class Metronome(Segmenter):
 @pytest.fixture
 def metronome(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put a segmenter that beats 75 times a minute in the place of each."""
-    monkeypatch.setattr(_segment_score.heart_cycles, "segmenter_named", lambda name: Metronome())
+    monkeypatch.setattr(_segment_one, "segmenter_named", lambda name: Metronome())
 
 
 @pytest.mark.usefixtures("metronome")
@@ -198,3 +199,19 @@ def test_weights_say_what_they_have_seen() -> None:
     assert learnt_from(card) == {"physionet2016": {"a0001", "b0002"}}
     assert learnt_from({}) == {}
     assert Question(Path()).segmenters == ("upstream", "rhythm", "learned")
+
+
+def test_weights_of_ones_own_segment_as_those_of_the_package(
+    sounds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = tmp_path / "own.safetensors"
+    own.write_bytes(weights_path(None).read_bytes())
+    words = ["segment", str(sounds / "heart_00000.wav"), "--workers", "1"]
+    assert main([*words, "--out", str(tmp_path / "a"), "--weights", str(own)]) == 0
+    assert main([*words, "--out", str(tmp_path / "b")]) == 0
+    tables = [(tmp_path / name / "cycles.csv").read_text() for name in "ab"]
+    assert tables[0] == tables[1]
+    capsys.readouterr()
+    rhythm = [*words, "--out", str(tmp_path / "c"), "--segmenter", "rhythm"]
+    assert main([*rhythm, "--weights", str(own)]) == 2
+    assert "rhythm has none" in capsys.readouterr().err
