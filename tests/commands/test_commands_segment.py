@@ -271,6 +271,16 @@ def test_the_sheet_shows_the_refused_too(folder: Path, tmp_path: Path) -> None:
     assert not list(out.rglob("a*.png"))
 
 
+def test_pictures_of_recordings_without_a_sample(tmp_path: Path) -> None:
+    (tmp_path / "sounds").mkdir()
+    soundfile.write(tmp_path / "sounds/none.wav", np.zeros(0), FS)
+    soundfile.write(tmp_path / "sounds/one.wav", np.full(1, 0.5), 44_100)
+    out = tmp_path / "out"
+    facts = segmented(tmp_path / "sounds", out, "--pictures", "--sheet", status=1)
+    assert [row["status"] for row in facts["recordings"]] == ["refused", "refused"]
+    assert imread(out / "one.png").size and imread(out / "none.png").size
+
+
 def test_an_ecg_beside_the_sound_is_an_aid(corpora: Path, tmp_path: Path) -> None:
     place = corpora / "physionet2016" / "training-a"
     facts = segmented(place, tmp_path / "with", status=1)

@@ -158,3 +158,10 @@ def test_shannon_weighs_what_is_of_middle_height_most() -> None:
     assert loudness(0.6) > loudness(0.95)
     assert loudness(0.6) > loudness(0.2)
     assert loudness(5.0) == pytest.approx(loudness(1.0), abs=1e-9)
+
+
+@pytest.mark.parametrize(("fs", "length"), [(4000, 0), (44100, 1), (44100, 22), (1000, 1)])
+def test_next_to_no_samples_are_prepared(fs: float, length: int) -> None:
+    prepared = prepare(np.full(length, 0.5, dtype=np.float32), fs)
+    assert len(prepared.signal) == len(resample(np.zeros(length), fs, 1000))
+    assert np.isfinite(prepared.signal).all()
