@@ -320,7 +320,7 @@ def serve_cycles(settings: Cycles, store: SignalStore, source: Path, length: int
 
 def _of_table(settings: Cycles, store: SignalStore, source: Path) -> Found:
     """Read a table of cycles, and say which of them are rejected, by reason."""
-    table = SignalStore(source).cycles(settings.table).placed_in(store)
+    table = store.placed(SignalStore(source).cycles(settings.table))
     if unknown := [name for name in settings.reject if name not in table.flags]:
         raise UsageError(
             f"data.init_args.cycles.reject: no cycle is flagged {', '.join(unknown)}; the flags of "

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from pahcl.errors import PahclError, StoreError, UsageError
 from pahcl.files import (
+    appearing,
     canonical_json,
     is_temporary,
     plain,
@@ -42,7 +43,6 @@ from pahcl.store.cycles import (
     cycle_paths,
     plain_settings,
     read_cycle_manifest,
-    read_cycles,
     schema_of,
 )
 from pahcl.store.finish import join_tables
@@ -109,42 +109,50 @@ def write_cycles(
         StoreError: A table of another question has this name, the folder cannot be written, or a
             worker died.
     """
+    judges = finder.checks() if checks is None else tuple(checks)
+    wanted = _question(store, finder, judges, name)
+    if workers is not None and workers < 1:
+        raise UsageError(f"`workers` must be at least 1, got {workers}.")
+    with writing_to(store.path):
+        if _complete(store, wanted) is None:
+            try:
+                _find_all(store, finder, judges, wanted, workers, progress)
+                _finish(store, wanted, judges, groups)
+            except FileNotFoundError:
+                # Perhaps another process, asked the same, has finished the table and cleaned up.
+                if _complete(store, wanted) is None:
+                    raise
+            except PahclError:
+                for folder in (_parts(store.path, wanted), store.path / CYCLES):
+                    with contextlib.suppress(OSError):
+                        folder.rmdir()  # where nothing has been done
+                raise
+        clean_up(store.path, wanted.name)
+    return store.cycles(wanted.name)
+
+
+def _question(
+    store: SignalStore, finder: Finder, checks: tuple[QualityCheck, ...], name: str | None
+) -> CycleManifest:
+    """Say what is asked: a manifest without what is not known yet.
+
+    Raises:
+        UsageError: The store holds no heart sounds, or the name is none.
+    """
     if SOUND not in store.spec.leads:
         raise UsageError(
             f"{store.path} holds {store.spec.modality} signals ({', '.join(store.spec.leads)}): "
             f"heart cycles are found in heart sounds, which have the lead {SOUND}."
         )
-    if workers is not None and workers < 1:
-        raise UsageError(f"`workers` must be at least 1, got {workers}.")
-    judges = finder.checks() if checks is None else tuple(checks)
     wanted = CycleManifest(
         name=finder.name if name is None else name,
         store=store.manifest.digest,
         finder={"name": finder.name, "settings": plain(finder.settings())},
-        checks=[{"name": type(one).__name__, "settings": plain_settings(one)} for one in judges],
+        checks=[{"name": type(one).__name__, "settings": plain_settings(one)} for one in checks],
         counts={}, heart_rate={}, flags={}, labels={}, without=[], notes=[], table_sha256="",
     )  # fmt: skip
     cycle_paths(store.path, wanted.name)  # refuses what is no name
-    with writing_to(store.path):
-        there = _complete(store, wanted)
-        if there is not None:
-            clean_up(store.path, wanted.name)
-            return there
-        try:
-            _find_all(store, finder, judges, wanted, workers, progress)
-            _finish(store, wanted, judges, groups)
-        except FileNotFoundError:
-            # Perhaps another process, asked the same, has finished the table and cleaned up.
-            there = _complete(store, wanted)
-            if there is None:
-                raise
-        except PahclError:
-            for folder in (_parts(store.path, wanted), store.path / CYCLES):
-                with contextlib.suppress(OSError):
-                    folder.rmdir()  # where nothing has been done
-            raise
-        clean_up(store.path, wanted.name)
-    return read_cycles(store, wanted.name)
+    return wanted
 
 
 def _complete(store: SignalStore, wanted: CycleManifest) -> CycleTable | None:
@@ -154,10 +162,10 @@ def _complete(store: SignalStore, wanted: CycleManifest) -> CycleTable | None:
         StoreError: It is there, and its cycles were found in another way.
     """
     try:
-        there = read_cycle_manifest(store.path, wanted.name)
-        table = read_cycles(store, wanted.name)
+        table = store.cycles(wanted.name)
     except StoreError:
         return None
+    there = table.manifest
     for what in ("finder", "checks"):
         ours, asked = getattr(there, what), getattr(wanted, what)
         if canonical_json(ours) != canonical_json(asked):
@@ -323,11 +331,6 @@ def _finish(
         raise FileNotFoundError(f"{parts} lacks a part")
     paths = [_part_paths(parts, number)[0] for number in numbers]
     per_record, rates = _count(paths, len(store), [n for check in checks for n in check.flags])
-    if _complete(store, wanted) is not None:  # by another process, asked the same
-        return
-    table, manifest = cycle_paths(store.path, wanted.name)
-    manifest.unlink(missing_ok=True)  # never one beside the rows of another
-    write_atomically(table, lambda stream: join_tables(paths, stream))
     done = [marker for marker in markers if marker is not None]
     everyone = per_record.of(np.ones(len(store), dtype=np.bool_))
     middle, low, high = (
@@ -341,9 +344,31 @@ def _finish(
         labels=per_record.by_label(groups),
         without=[one for marker in done for one in marker["without"]],
         notes=[one for marker in done for one in marker["notes"]],
-        table_sha256=sha256_file(table),
     )
+    _put(store.path, complete, paths)
+
+
+def _put(store: Path, complete: CycleManifest, paths: list[Path]) -> None:
+    """Join the parts to the table, and write the manifest last.
+
+    The checksum is that of the rows written here: of two processes that put tables of different
+    questions there at once, neither takes the other's rows for its own.
+    """
+    table, manifest = cycle_paths(store, complete.name)
+    with appearing(table) as draft:
+        with draft.open("wb") as stream:
+            join_tables(paths, stream)
+        complete = replace(complete, table_sha256=sha256_file(draft))
+        if _there(store, complete.name) != complete:  # else another process, asked the same
+            manifest.unlink(missing_ok=True)  # never one beside the rows of another
     write_json(manifest, complete.to_dict(), sort_keys=True)
+
+
+def _there(store: Path, name: str) -> CycleManifest | None:
+    try:
+        return read_cycle_manifest(store, name)
+    except StoreError:
+        return None
 
 
 def _count(

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -28,10 +28,7 @@ import pahcl
 from pahcl.errors import StoreError, UsageError
 from pahcl.files import sha256_file
 from pahcl.signals.heart_cycles.cycles import BOUNDARIES, HeartCycles
-from pahcl.store.manifest import CYCLES
-
-if TYPE_CHECKING:
-    from pahcl.store.reader import SignalStore
+from pahcl.store.manifest import CYCLES, Manifest
 
 CYCLES_FORMAT = 1
 FLAG, MEASURE = "quality/", "measure/"
@@ -156,21 +153,14 @@ class CycleTable:
             found |= self.frame[FLAG + name].to_numpy(dtype=np.bool_)
         return found
 
-    def placed_in(self, store: SignalStore) -> CycleTable:
-        """Number the records as a store does that was derived from the one of this table.
+    def numbered(self, record_ids: Iterable[str]) -> CycleTable:
+        """Number the records as another store of the same recordings does; others are left out.
 
-        Raises:
-            StoreError: It was derived from another one.
+        Args:
+            record_ids: Of all its records, in their order.
         """
-        if store.manifest.digest == self.manifest.store:
-            return self
-        if store.manifest.parent != self.manifest.store:
-            raise StoreError(
-                f"{store.path} was not derived from the store whose cycles "
-                f"`{self.manifest.name}` these are."
-            )
-        ids = store.columns(["record_id"])["record_id"].astype(str)
-        places = pd.Series(np.arange(len(ids)), index=ids.to_numpy())
+        ids = list(record_ids)
+        places = pd.Series(np.arange(len(ids)), index=ids)
         record = places.reindex(self.frame["record_id"].astype(str)).to_numpy()
         kept = np.isfinite(record)
         frame = self.frame[kept].assign(record=record[kept].astype(np.int32))
@@ -234,11 +224,13 @@ def read_cycle_manifest(store: Path, name: str) -> CycleManifest:
     )
 
 
-def read_cycles(store: SignalStore, name: str | None = None) -> CycleTable:
+def read_cycles(store: Path, of: Manifest, records: int, name: str | None = None) -> CycleTable:
     """Read a table of cycles, and check that it is whole and of this store.
 
     Args:
-        store: The store.
+        store: The store's folder.
+        of: What the store says of itself.
+        records: How many it has.
         name: Name of the table; None takes the only one.
 
     Raises:
@@ -246,26 +238,26 @@ def read_cycles(store: SignalStore, name: str | None = None) -> CycleTable:
         UsageError: It is no name.
     """
     if name is None:
-        names = cycle_names(store.path)
+        names = cycle_names(store)
         if len(names) > 1:
             raise StoreError(
-                f"{store.path} has several tables of heart cycles ({', '.join(names)}): name one."
+                f"{store} has several tables of heart cycles ({', '.join(names)}): name one."
             )
         name = names[0] if names else "rhythm"
-    manifest = read_cycle_manifest(store.path, name)
-    if manifest.store != store.manifest.digest:
+    manifest = read_cycle_manifest(store, name)
+    if manifest.store != of.digest:
         raise StoreError(
-            f"The heart cycles `{name}` in {store.path} were found in another store than is there "
-            f"now. {again(store.path, name)}"
+            f"The heart cycles `{name}` in {store} were found in another store than is there "
+            f"now. {again(store, name)}"
         )
-    path = cycle_paths(store.path, name)[0]
+    path = cycle_paths(store, name)[0]
     try:
         if sha256_file(path) != manifest.table_sha256:
-            raise _damaged(store.path, name, f"{path.name} was changed since it was written")
+            raise _damaged(store, name, f"{path.name} was changed since it was written")
         frame = cast("pd.DataFrame", pq.read_table(io.BytesIO(path.read_bytes())).to_pandas())
     except (pa.ArrowException, OSError) as error:
-        raise _damaged(store.path, name, f"{path.name}: {error}") from error
-    return CycleTable(frame, manifest, len(store))
+        raise _damaged(store, name, f"{path.name}: {error}") from error
+    return CycleTable(frame, manifest, records)
 
 
 def again(store: Path, name: str) -> str:

@@ -18,10 +18,6 @@ from pahcl.errors import StoreError
 from pahcl.store.patience import Reader
 from pahcl.store.shards import ShardJob, write_shard
 
-_Job = TypeVar("_Job")
-_Result = TypeVar("_Result")
-
-
 Job = TypeVar("Job")
 Done = TypeVar("Done")
 
@@ -99,7 +95,7 @@ def work_off(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _in_order(done: set[Future[_Result]]) -> list[Future[_Result]]:
+def _in_order(done: set[Future[Done]]) -> list[Future[Done]]:
     """Put failures last, so that jobs which are done count before the error ends the work."""
     return sorted(done, key=lambda future: future.exception() is not None)
 

@@ -242,7 +242,25 @@ class SignalStore:
         Raises:
             StoreError: It is not there, damaged, of another store, or there are several.
         """
-        return read_cycles(self, name)
+        return read_cycles(self.path, self.manifest, len(self), name)
+
+    def placed(self, table: CycleTable) -> CycleTable:
+        """Number the records of a table of cycles as this store does.
+
+        Args:
+            table: Of this store, or of the one that this one was derived from.
+
+        Raises:
+            StoreError: It is of another one.
+        """
+        if self.manifest.digest == table.manifest.store:
+            return table
+        if self.manifest.parent != table.manifest.store:
+            raise StoreError(
+                f"{self.path} was not derived from the store whose cycles "
+                f"`{table.manifest.name}` these are: find them in the store that it came from."
+            )
+        return table.numbered(self.columns(["record_id"])["record_id"].astype(str))
 
     @cached_property
     def _ids(self) -> pd.DataFrame:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,6 +16,7 @@ from store_corpus import tree
 from store_corpus import write as write_ecgs
 
 from pahcl.errors import CheckpointError, RecordError, StoreError, UsageError
+from pahcl.files import sha256_file
 from pahcl.signals.heart_cycles.cycles import BOUNDARIES, whole_cycles
 from pahcl.signals.heart_cycles.quality import Quality, UpstreamQuality
 from pahcl.signals.spec import Filter
@@ -22,6 +25,7 @@ from pahcl.store import cycle_writer as writer_module
 from pahcl.store.cycle_counts import label_groups
 from pahcl.store.cycle_finders import ByAnnotation, ByClock, BySegmenter
 from pahcl.store.cycle_writer import write_cycles
+from pahcl.store.cycles import cycle_paths
 from pahcl.task import Task
 
 RECORDS = 20
@@ -207,21 +211,36 @@ def test_a_name_is_no_path(store, name):
         store.cycles(name)
 
 
+def test_rows_that_another_process_puts_there_are_not_taken_for_ours(store, monkeypatch):
+    other = write_cycles(store, BySegmenter(Metronome(beat=0.5)), name="fast", progress=False)
+    theirs, ours = (cycle_paths(store.path, name)[0] for name in ("fast", "metronome"))
+
+    def late(path: Path) -> str:
+        if ours.is_file():
+            shutil.copy(theirs, ours)
+        return sha256_file(path)
+
+    monkeypatch.setattr(writer_module, "sha256_file", late)
+    table = find(store)
+    assert table.manifest.name == "metronome"
+    assert len(table) == table.manifest.counts["cycles"] < len(other)
+
+
 def test_a_derived_store_reads_the_parents_table(store, tmp_path, monkeypatch):
     table = annotate(store)
     spec = replace(store.spec, fs=500.0, filter=Filter(highpass=25.0))
     half = derive_store(store, spec, tmp_path / "half", progress=False)
-    placed = store.cycles("annotated").placed_in(half)
+    placed = half.placed(store.cycles("annotated"))
     pd.testing.assert_frame_equal(placed.frame, table.frame)
     # Where a record is lost on the way, the rows of the others still find theirs.
     ids = half.columns(["record_id"]).iloc[3:]
     monkeypatch.setattr(half, "columns", lambda names: ids)
-    later = table.placed_in(half)
+    later = half.placed(table)
     assert later.records == RECORDS - 3
     np.testing.assert_array_equal(later.of(0).start, table.of(3).start)
     other = make_store(tmp_path / "other", 4)
     with pytest.raises(StoreError, match="not derived from the store"):
-        table.placed_in(other)
+        other.placed(table)
     with pytest.raises(StoreError, match="no heart cycles"):
         half.cycles("annotated")
 
