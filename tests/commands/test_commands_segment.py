@@ -278,7 +278,7 @@ def test_pictures_of_recordings_without_a_sample(tmp_path: Path) -> None:
     out = tmp_path / "out"
     facts = segmented(tmp_path / "sounds", out, "--pictures", "--sheet", status=1)
     assert [row["status"] for row in facts["recordings"]] == ["refused", "refused"]
-    assert imread(out / "one.png").size and imread(out / "none.png").size
+    assert all(imread(out / name).size for name in ("one.png", "none.png"))
 
 
 def test_an_ecg_beside_the_sound_is_an_aid(corpora: Path, tmp_path: Path) -> None:
