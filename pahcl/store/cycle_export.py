@@ -38,7 +38,7 @@ from pahcl.store.cycle_finders import sound_of
 from pahcl.store.cycle_report import dropped_by_label, statistics
 from pahcl.store.cycles import CycleTable
 from pahcl.store.pool import work_off
-from pahcl.store.reader import SignalStore
+from pahcl.store.reader import SignalStore, kept_open
 from pahcl.store.writer import writing_to
 
 PLAN, STATS, LABELS, POSITIONS = "export.json", "processing_stats.json", "labels.csv", "cycles.tsv"
@@ -282,7 +282,7 @@ def write_cycle_files(job: _Job) -> tuple[int, dict[int, float]]:
     Returns:
         The number of the job, and the seconds that each record took.
     """
-    store = _open(job.store)
+    store = kept_open(job.store)
     seconds = {}
     for one in job.records:
         if _is_whole(job.out, one, job.settings):
@@ -308,11 +308,6 @@ def write_cycle_files(job: _Job) -> tuple[int, dict[int, float]]:
             shutil.rmtree(draft, ignore_errors=True)
         seconds[one.row] = round(time.monotonic() - began, 4)
     return job.number, seconds
-
-
-@functools.lru_cache(maxsize=1)
-def _open(path: Path) -> SignalStore:
-    return SignalStore(path)
 
 
 def _z_score(

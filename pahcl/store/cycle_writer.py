@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -49,7 +48,7 @@ from pahcl.store.finish import join_tables
 from pahcl.store.manifest import CYCLES
 from pahcl.store.plan import PARTS
 from pahcl.store.pool import work_off
-from pahcl.store.reader import SignalStore
+from pahcl.store.reader import SignalStore, kept_open
 from pahcl.store.writer import writing_to
 
 CHUNK_RECORDS = 16
@@ -239,7 +238,7 @@ def write_chunk(job: ChunkJob) -> int:
     Returns:
         The number of the part.
     """
-    store = _open(job.store.resolve())
+    store = kept_open(job.store.resolve())
     tables: list[pa.Table] = []
     without: list[dict[str, str]] = []
     notes: list[dict[str, str]] = []
@@ -255,16 +254,11 @@ def write_chunk(job: ChunkJob) -> int:
         else:
             without.append({"record_id": record_id, "reason": found.refusal or "no whole cycle"})
         notes += [{"record_id": record_id, "note": note} for note in found.notes]
-    table = pa.concat_tables(tables) if tables else schema.empty_table()
     part, marker = _part_paths(job.parts, job.number)
+    table = pa.concat_tables(tables) if tables else schema.empty_table()
     write_atomically(part, lambda stream: pq.write_table(table, stream))
     write_json(marker, {"rows": table.num_rows, "without": without, "notes": notes})
     return job.number
-
-
-@functools.lru_cache(maxsize=1)
-def _open(path: Path) -> SignalStore:
-    return SignalStore(path)
 
 
 def _schema(checks: tuple[QualityCheck, ...]) -> pa.Schema:
@@ -327,11 +321,11 @@ def _finish(
     parts = _parts(store.path, wanted)
     numbers = range(-(-len(store) // CHUNK_RECORDS))
     markers = [_read_marker(parts, number) for number in numbers]
-    if any(marker is None for marker in markers):
+    done = [marker for marker in markers if marker is not None]
+    if len(done) < len(markers):
         raise FileNotFoundError(f"{parts} lacks a part")
     paths = [_part_paths(parts, number)[0] for number in numbers]
     per_record, rates = _count(paths, len(store), [n for check in checks for n in check.flags])
-    done = [marker for marker in markers if marker is not None]
     everyone = per_record.of(np.ones(len(store), dtype=np.bool_))
     middle, low, high = (
         float(np.quantile(rates, share)) if len(rates) else None for share in (0.5, 0.05, 0.95)

@@ -12,7 +12,7 @@ from pahcl.errors import SpecError
 from pahcl.signals import Filter, Recording, SignalSpec
 from pahcl.store.manifest import MANIFEST, Index, read_manifest
 from pahcl.store.plan import Recipe
-from pahcl.store.reader import SignalStore
+from pahcl.store.reader import SignalStore, kept_open
 from pahcl.store.shards import LAYOUT_FIELDS
 from pahcl.store.writer import SHARD_RECORDS, Work, digest_index, write
 
@@ -93,9 +93,4 @@ def _index(store: SignalStore) -> Index:
 
 def _read_parent(parent: Path, row: Mapping[str, Any]) -> Recording:
     """Read one record of the parent store, which is opened once in each process."""
-    return _open(parent).read(int(row[_POSITION]))
-
-
-@functools.lru_cache(maxsize=1)
-def _open(path: Path) -> SignalStore:
-    return SignalStore(path)
+    return kept_open(parent).read(int(row[_POSITION]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from pahcl.errors import StoreError
 from pahcl.signals import Pad, Recording, SignalSpec, window_bounds
 from pahcl.store.cycles import CycleTable, read_cycles
-from pahcl.store.manifest import SHARDS, TABLE, Manifest, read_manifest
+from pahcl.store.manifest import MANIFEST, SHARDS, TABLE, Manifest, read_manifest
 from pahcl.store.maps import Places, ShardMaps
 from pahcl.store.quantise import dequantise
 from pahcl.store.shards import LAYOUT_FIELDS
@@ -349,3 +349,14 @@ def _silence_padding(samples: npt.NDArray[np.int16], start: Integers, stop: Inte
         rows = slice(None) if len(alike) == len(samples) else alike
         samples[rows, :, :left] = 0
         samples[rows, :, right:] = 0
+
+
+def kept_open(path: Path) -> SignalStore:
+    """Open a store, which a worker keeps open from one job to the next, unless it was replaced."""
+    manifest = (path / MANIFEST).stat()
+    return _opened(path, manifest.st_mtime_ns, manifest.st_ino)
+
+
+@lru_cache(maxsize=1)
+def _opened(path: Path, changed: int, inode: int) -> SignalStore:
+    return SignalStore(path)

@@ -211,6 +211,13 @@ def test_a_name_is_no_path(store, name):
         store.cycles(name)
 
 
+def test_cycles_are_those_of_the_store_that_is_there_now(tmp_path):
+    place = tmp_path / "store"
+    find(make_store(place, 4))
+    shutil.rmtree(place)
+    assert find(make_store(place, 6)).frame["record"].nunique() > 4
+
+
 def test_rows_that_another_process_puts_there_are_not_taken_for_ours(store, monkeypatch):
     other = write_cycles(store, BySegmenter(Metronome(beat=0.5)), name="fast", progress=False)
     theirs, ours = (cycle_paths(store.path, name)[0] for name in ("fast", "metronome"))
