@@ -112,3 +112,13 @@ def test_rooms_do_not_import_each_other_in_a_circle() -> None:
             found = {other for target in imports(path) if (other := room_of(target)) is not None}
             arrows.setdefault(room, set()).update(found - {room})
     assert not find_cycle(arrows)
+
+
+def test_files_do_not_import_each_other_in_a_circle() -> None:
+    """What only a type checker imports counts too: it is known all the same."""
+    names = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): set(imports(path))
+        for path in FILES
+        if path.name != "__init__.py"
+    }
+    assert not find_cycle({name: found & names.keys() for name, found in names.items()})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pahcl.errors import UsageError
 
 if TYPE_CHECKING:
-    from pahcl.commands._segment_score import Question
+    from pahcl.commands._segment_scored import Question
 
 MILLISECONDS = (60.0, 100.0)
 
@@ -78,7 +78,7 @@ def question_of(arguments: argparse.Namespace) -> Question:
     Raises:
         UsageError: An option makes no sense.
     """
-    from pahcl.commands._segment_score import Question
+    from pahcl.commands._segment_scored import Question
     from pahcl.signals.heart_cycles import SEGMENTERS
 
     given = [name for name in NOT_SCORED if getattr(arguments, name, None)]

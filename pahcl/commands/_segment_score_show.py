@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pahcl.commands._segment_scored import Scored
 from pahcl.evaluation.heart_cycle_pool import PooledScore
 from pahcl.evaluation.heart_cycles import BOUNDARIES, key
 from pahcl.evaluation.intervals import Interval
 from pahcl.evaluation.tables import to_markdown
-
-if TYPE_CHECKING:
-    from pahcl.commands._segment_score import Scored
 
 SHARES = 3
 """Decimals of a share."""

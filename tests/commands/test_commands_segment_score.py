@@ -14,7 +14,7 @@ import soundfile
 from pahcl.cli import main
 from pahcl.commands import _segment_one, _segment_score
 from pahcl.commands._segment_cases import learnt_from
-from pahcl.commands._segment_score import Question
+from pahcl.commands._segment_scored import Question
 from pahcl.signals.heart_cycles import Segmentation, whole_cycles
 from pahcl.signals.heart_cycles.segmenter import Segmenter
 from pahcl.signals.heart_cycles.state_weights import weights_path
@@ -127,6 +127,10 @@ def test_weights_of_ones_own_say_what_they_have_seen(
     assert "There is no" in " ".join(capsys.readouterr().err.split())
     names = sorted(path.stem for path in root.glob("training_data/*.wav"))
     card = {"recordings": {"circor": {"train": names[:1], "validate": names[1:2]}}}
+    for damaged in ("", "[]", '{"recordings": [1]}', '{"recordings": {"circor": []}}'):
+        weights.with_suffix(".json").write_text(damaged)
+        assert segment(*words) == 2
+        assert "own.json does not say what" in capsys.readouterr().err
     weights.with_suffix(".json").write_text(json.dumps(card))
     assert segment(*words) == 0
     assert "2 learnt from" in capsys.readouterr().out
