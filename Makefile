@@ -158,7 +158,7 @@ lint: setup ## ruff: style and format
 typecheck: setup ## mypy, strict
 	$(BIN)/mypy
 
-bench: setup ## measure speed: BENCH=data|prepare|attack
+bench: setup ## measure speed: BENCH=data|prepare|attack|pcg
 	$(PAHCL) bench $(or $(BENCH),data)
 
 clean: ## remove what the tools cache; data, stores and runs stay

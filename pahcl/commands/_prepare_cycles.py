@@ -215,7 +215,7 @@ def _show(console: Console, store: SignalStore, table: CycleTable) -> None:
     facts.add_row(
         "records with cycles", f"{counts['records'] - without:,} of {counts['records']:,}"
     )
-    if rate["median"] is not None:
+    if rate["median"] is not None and manifest.name != "windows":
         facts.add_row(
             "heart rate of a record",
             f"{rate['median']:.0f} a minute ({rate['p5']:.0f} to {rate['p95']:.0f} in 90 %)",

@@ -96,12 +96,17 @@ def find_recordings(path: Path, out: Path) -> Found:
         ):
             others.append(name)
     if not chosen:
-        held = f"{len(others)} other files" if others else "no file at all"
+        held = count_files(len(others)) if others else "no file at all"
         raise UsageError(
             f"{path} holds no sound file and no WFDB record ({held}): sounds end in "
             f"{', '.join(sorted(SOUNDS))}."
         )
     return Found(path, tuple(_listed(path, chosen)), tuple(refused), tuple(others))
+
+
+def count_files(count: int) -> str:
+    """Say how many files are no recordings."""
+    return f"{count:,} other file{'' if count == 1 else 's'}"
 
 
 def _meant(path: Path) -> str:

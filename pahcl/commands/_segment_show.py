@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pahcl.commands._segment_files import count_files
+
 SHOWN = 20
 """Recordings that are printed; the table has them all."""
 
@@ -72,13 +74,11 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
     if others:
         named = ", ".join(others[:_NAMED])
         more = f" and {len(others) - _NAMED:,} more" if len(others) > _NAMED else ""
-        yield f"no recordings: {len(others):,} other files ({named}{more})"
+        yield f"left alone, for they are no recordings: {count_files(len(others))} ({named}{more})"
     gone = facts["segmented_before_but_gone"]
     if gone:
-        yield (
-            f"{len(gone):,} recordings that were segmented before are gone ({gone[0]} …); what "
-            "was written about them stays"
-        )
+        named = gone[0] if len(gone) == 1 else f"{gone[0]} and {len(gone) - 1:,} more"
+        yield f"segmented before, and gone: {named}; what was written about them stays"
     for sheet in facts["sheets"]:
         yield f"contact sheet: {sheet}"
     yield f"Results: {facts['out']} (summary.csv, cycles.csv, a .tsv for each recording)"

@@ -98,7 +98,9 @@ def test_packing_and_cycles_are_one_command(packed, tmp_path, capsys):
     out = tmp_path / "store"
     words = ["--root", str(packed / "root"), "--out", str(out), "--cycles", "windows"]
     assert main(["prepare", "circor", *words, "--workers", "1"]) == 0
-    assert "The store is complete" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "The store is complete" in printed
+    assert "heart rate" not in printed, "windows follow a clock, not a heart"
     store = SignalStore(out)
     seconds = store.lengths / store.spec.fs
     assert len(store.cycles()) == sum(max(np.ceil(one - 1), 1) for one in seconds)

@@ -398,7 +398,7 @@ def test_where_nothing_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     (tmp_path / "empty").mkdir()
     assert "no file at all" in refusal(capsys, tmp_path / "empty", "--out", out)
     (tmp_path / "empty" / "a.csv").touch()
-    assert "1 other files" in refusal(capsys, tmp_path / "empty", "--out", out)
+    assert "(1 other file)" in refusal(capsys, tmp_path / "empty", "--out", out)
     os.mkfifo(tmp_path / "pipe.wav")
     assert "a pipe" in refusal(capsys, tmp_path / "pipe.wav", "--out", out)
     (tmp_path / "file").touch()
