@@ -10,6 +10,8 @@ import numpy.typing as npt
 import pytest
 
 from pahcl.signals.heart_cycles._rhythm_beats import Intervals, lay_beats, usual_systole
+from pahcl.signals.heart_cycles._rhythm_sound import hear
+from pahcl.signals.heart_cycles._rhythm_trust import likenesses
 from pahcl.signals.heart_cycles.envelopes import rms_envelope
 from pahcl.signals.heart_cycles.preparation import prepare
 from pahcl.signals.heart_cycles.rhythm import Rhythm
@@ -136,6 +138,55 @@ def test_noise_has_no_cycle_to_be_trusted(seed: int) -> None:
         assert found.confidence < 0.5
         assert len(found.cycles) or found.refusal
         assert len(found.cycles) < 8
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        {"speech": 0.3, "thumps": 0.5},
+        {"speech": 0.6},
+        {"friction": 0.3},
+        {"breathing": 0.4},
+        {"breathing": 0.1, "friction": 0.2, "speech": 0.2, "thumps": 1.0},
+    ],
+    ids=["speech and knocks", "speech", "friction", "breath", "all"],
+)
+def test_what_is_no_heart_is_not_trusted(noise: dict[str, Any]) -> None:
+    trusted = 0
+    for seed in range(6):
+        scene = Scene(fs=FS, duration=15, heart=0.0, background=0.02, events_a_minute=25, **noise)
+        found = Rhythm()(simulate(Heart(), scene, (seed, 31)).signal, FS)
+        assert found.confidence < 0.3
+        trusted += int((found.cycles.confidence > 0.3).sum())
+    assert trusted <= 1
+
+
+def test_a_murmur_costs_no_trust() -> None:
+    for pitch in ("low", "medium", "high"):
+        for rate in (60, 85, 110):
+            found = find(listen(rate, murmurs=(Murmur(timing="holo", grade=4, pitch=pitch),)))
+            assert found.confidence > 0.8
+
+
+@pytest.mark.parametrize("frequency", [50.0, 120.0])
+def test_pitch_is_the_frequency_of_a_tone(frequency: float) -> None:
+    tone = np.sin(2 * np.pi * frequency * np.arange(3000) / 1000)
+    heard = hear(tone, 1000.0, 0.05, 2.5)
+    np.testing.assert_allclose(np.exp(heard.pitch[5:-5]), frequency, rtol=0.04)
+
+
+def test_beats_are_alike_where_their_level_is() -> None:
+    rng = np.random.default_rng(0)
+    shape = rng.random(80).astype(np.float32)
+    known = np.ones(9, dtype=np.bool_)
+    first = 10 + 80 * np.arange(9)
+    same = likenesses(np.tile(shape, 10), first, known, 80.0)
+    np.testing.assert_allclose(same, 1, atol=1e-5)
+    level = np.tile(shape, 10)
+    level[320:400] = rng.random(80)
+    one_other = likenesses(level, first, known, 80.0)
+    assert one_other.argmin() == 4
+    assert likenesses(level, first[:1], known[:1], 80.0) == pytest.approx(0.6)
 
 
 def test_a_passage_without_a_heart_has_no_cycle() -> None:

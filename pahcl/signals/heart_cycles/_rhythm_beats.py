@@ -7,12 +7,14 @@ the shortest interval back at least, so that as many frames are computed at once
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
 Frames = npt.NDArray[np.int64]
+Number = TypeVar("Number", bound=np.generic)
 Numbers = Frames | npt.NDArray[np.floating]
 
 SHORTEST, LONGEST = 0.55, 1.75
@@ -80,10 +82,10 @@ def usual_systole(period: float | npt.NDArray[np.floating]) -> npt.NDArray[np.fl
     return np.asarray(np.maximum(0.443 - 0.102 / period, np.minimum(0.42 * period, 0.17)))
 
 
-def usual_interval(interval: Frames) -> Numbers:
-    """Give the median of each interval and the three before and after it, `[K]`."""
-    padded = np.pad(interval, 3, mode="edge")
-    return np.sort(padded[np.arange(len(interval))[:, None] + np.arange(7)], axis=1)[:, 3]
+def usual_of(values: npt.NDArray[Number]) -> npt.NDArray[Number]:
+    """Give the median of each value and the three before and after it, `[K]`."""
+    padded = np.pad(values, 3, mode="edge")
+    return np.sort(padded[np.arange(len(values))[:, None] + np.arange(7)], axis=1)[:, 3]
 
 
 def lay_beats(
@@ -189,7 +191,7 @@ def judge(beats: Beats, first: Floats, second: Floats, rate: float, law: Interva
     interval = np.diff(beats.first)
     if not len(interval):
         return -np.inf
-    usual = usual_interval(interval)
+    usual = usual_of(interval)
     systole = (beats.second - beats.first)[:-1]
     expected = usual_systole(usual / rate) * rate
     fit = law.of_beat(interval, usual).sum() + law.of_systole(systole, expected).sum()

@@ -13,6 +13,9 @@ Floats = npt.NDArray[np.float32]
 FRAME_RATE = 100.0
 """Frames a second: fine enough for the sounds of beats at 220 a minute."""
 
+LEVELS = (-0.5, 1.4)
+"""Levels beyond which a frame counts as no quieter and no louder: a knock is no better beat."""
+
 _FLOOR = np.float32(1e-9)
 """Mean square that counts as silence; loud parts have some 0.1."""
 
@@ -24,10 +27,14 @@ class Heard:
     Args:
         level: `[N]` float32, 0 in the quiet and 1 in the loud parts of what is around.
         contrast: Logarithm of the energy of loud over that of quiet parts.
+        energy: `[N]` float32, logarithm of the mean square.
+        pitch: `[N]` float32, logarithm of the frequency in Hz, as a root of a mean square.
     """
 
     level: Floats
     contrast: float
+    energy: Floats
+    pitch: Floats
 
 
 def hear(signal: npt.NDArray[np.floating], fs: float, width: float, around: float) -> Heard:
@@ -43,12 +50,26 @@ def hear(signal: npt.NDArray[np.floating], fs: float, width: float, around: floa
     count = max(len(signal) // step, 1)
     samples = np.zeros(count * step, dtype=np.float32)
     samples[: len(signal)] = signal[: len(samples)]
-    energy = np.square(samples).reshape(count, step).mean(axis=1)
+    # The mean square of the slope over that of the signal is that of the angular frequency.
+    slope = np.empty_like(samples)
+    np.subtract(samples[1:], samples[:-1], out=slope[:-1])
+    slope[-1] = 0
     frames = max(round(width * FRAME_RATE), 1) | 1
     weights = np.hanning(frames + 2)[1:-1] ** 2
-    smooth = scipy.ndimage.correlate1d(energy, weights / weights.sum(), mode="constant")
-    level, contrast = _relative(np.log(smooth + _FLOOR), max(round(around * FRAME_RATE), 2))
-    return Heard(level, contrast)
+    weights /= weights.sum()
+    mean = np.full(step, 1 / step, dtype=np.float32)
+    energy, slopes = (
+        np.log(
+            scipy.ndimage.correlate1d(
+                np.square(x).reshape(count, step) @ mean, weights, mode="constant"
+            )
+            + _FLOOR
+        )
+        for x in (samples, slope)
+    )
+    level, contrast = _relative(energy, max(round(around * FRAME_RATE), 2))
+    pitch = (slopes - energy) / 2 + np.float32(np.log(fs / (2 * np.pi)))
+    return Heard(level, contrast, energy, pitch)
 
 
 def _relative(values: Floats, around: int) -> tuple[Floats, float]:

@@ -19,7 +19,7 @@ from pahcl.signals.heart_cycles._rhythm_rate import (
     local_periods,
     recurrence,
 )
-from pahcl.signals.heart_cycles._rhythm_sound import FRAME_RATE, Heard, hear
+from pahcl.signals.heart_cycles._rhythm_sound import FRAME_RATE, LEVELS, Heard, hear
 from pahcl.signals.heart_cycles._rhythm_states import lay_states
 from pahcl.signals.heart_cycles._rhythm_trust import Trust
 from pahcl.signals.heart_cycles.cycles import HeartCycles, whole_cycles
@@ -31,9 +31,6 @@ Floats = npt.NDArray[np.float32]
 
 LONGEST_LAG = 3.0
 """Seconds of the autocorrelation: three beats at 60 a minute, one and a half at 30."""
-
-LEVELS = (-0.5, 1.4)
-"""Levels beyond which a frame counts as no quieter and no louder: a knock is no better beat."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +93,7 @@ class Rhythm(Segmenter):
             return self._nothing(duration, "no rhythm of a heart is heard")
         width = round(self.sound * FRAME_RATE) | 1
         level = scipy.ndimage.uniform_filter1d(_within(heard.level), width)
-        sure = self.trust.of(beats, level, heard.contrast, found, FRAME_RATE)
+        sure = self.trust.of(beats, level, heard, found)
         believed = sure >= self.least
         if not believed.any():
             why = f"no beat is surer than {sure.max():.2f}: this may be noise"
