@@ -15,8 +15,9 @@ import numpy.typing as npt
 from data_modules._statistics import counts_by_class
 from pahcl.errors import DataError, UsageError
 from pahcl.files import plain
-from pahcl.signals.heart_cycles._interpolate import Kernel
+from pahcl.signals.augment import Augmentation
 from pahcl.signals.heart_cycles.cycles import BOUNDARIES
+from pahcl.signals.heart_cycles.interpolation import Kernel
 from pahcl.signals.heart_cycles.lengths import SHARES, LengthMode, phase_edges
 from pahcl.signals.heart_cycles.parts import PartKind, require_parts
 from pahcl.signals.heart_cycles.windows import HOP, WINDOW, cut_windows
@@ -58,7 +59,8 @@ class Cycles:
         kernel: How `resample`, `phase` and parts by state read between samples: band-limited
             `sinc`, or `linear`, which is faster on a CPU.
         parts: Cut each cycle into so many sub-structures (2, 4, 6 or 8) as well; None does not.
-        parts_by: Cut them `equal`, `overlapping` by a quarter on each side, or by `state`.
+        parts_by: Cut them `equal`, `overlapping` by a quarter on each side, or by `state`. They are
+            cut after augmentation; by `state` with none that moves sounds in time.
         reject: Quality flags by which a cycle is not served.
         min_confidence: Cycles of which the segmenter is less sure are not served.
         per_record: Cycles of a record that an epoch of training sees at most, drawn anew each time;
@@ -89,8 +91,20 @@ class Cycles:
         """Give the usual length of a batch in seconds."""
         return self.window if self.table == "windows" else SECONDS
 
-    def require(self, spec: SignalSpec, title: str) -> None:
+    @property
+    def by_state(self) -> bool:
+        """Say whether parts are cut where the states of a cycle begin."""
+        return self.parts is not None and self.parts_by == "state"
+
+    def require(
+        self, spec: SignalSpec, title: str, augmentation: Augmentation | None = None
+    ) -> None:
         """Refuse settings that cannot work, before anything is read.
+
+        Args:
+            spec: The input contract.
+            title: Of the data set.
+            augmentation: What is done to training batches before parts are cut.
 
         Raises:
             UsageError: With the config key, what it must be, and what it was.
@@ -100,7 +114,14 @@ class Cycles:
                 f"data.init_args.cycles: heart cycles are those of heart sounds, and {title} "
                 f"holds {spec.modality.upper()}s. Leave it out."
             )
-        states = self.length == "phase" or (self.parts is not None and self.parts_by == "state")
+        movers = augmentation.movers() if augmentation is not None and self.by_state else ()
+        if movers:
+            raise UsageError(
+                f"data.init_args.augment: {', '.join(dict.fromkeys(movers))} would move the sounds "
+                "away from the places where parts by state are cut. Leave it out, or set "
+                "data.init_args.cycles.parts_by to equal or overlapping."
+            )
+        states = self.length == "phase" or self.by_state
         checks = {
             "per_record": (self.per_record is None or self.per_record > 0, "at least 1 (or null)"),
             "min_confidence": (0 <= self.min_confidence <= 1, "from 0 to 1"),
@@ -249,7 +270,7 @@ class ServedCycles:
             if told["count"]
         ]
         unknown = found["without_states"]
-        asked = self.settings.length == "phase" or self.settings.parts_by == "state"
+        asked = self.settings.length == "phase" or self.settings.by_state
         if unknown and asked and self.settings.table != "windows":
             parts.append(f"{unknown} without states, which are stretched as a whole")
         log.info("%s: %s.", split, ", ".join([f"{found['cycles']} cycles", *parts]))

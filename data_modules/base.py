@@ -183,7 +183,7 @@ class SignalDataModule(Corpus):
         self.augment, augmenter = augment, Augmenter(augment, rate)
         self._to_batch: OnDevice | CyclesOnDevice = OnDevice(self.spec, augmenter)
         if cycles is not None:
-            cycles.require(self.spec, self.title)
+            cycles.require(self.spec, self.title, augment)
             self._to_batch = CyclesOnDevice(self.spec, cycles, augmenter)
 
     def labels(self, table: pd.DataFrame) -> pd.DataFrame:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import torch.nn.functional as F
 from cycle_tables import steady_cycles, write_cycles
 
 from data_modules._cycles import WHOLE_RECORD, Cycles
@@ -22,6 +23,7 @@ from data_modules.ptbxl import PTBXLDataModule
 from pahcl.cli import main
 from pahcl.errors import StoreError, UsageError
 from pahcl.signals import crop_or_pad, resample
+from pahcl.signals.augment import RandomCrop, preset
 from pahcl.simulation import circor
 from pahcl.store import SignalStore
 
@@ -242,6 +244,24 @@ def test_settings_that_cannot_work_are_refused(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         module(place, Cycles(**asked))
+
+
+def test_parts_by_state_stand_beside_what_leaves_times_alone(place: Path) -> None:
+    asked = replace(LEARNED, parts=4, parts_by="state")
+    with pytest.raises(UsageError, match=r"TimeShift, TimeStretch would move the sounds"):
+        module(place, asked, augment=preset("pretrain"))
+    module(place, replace(asked, parts_by="equal"), augment=preset("pretrain"))
+    module(place, replace(asked, parts=None), augment=preset("pretrain"))
+    crop = RandomCrop(p=1.0, keep=(0.5, 0.6))
+    plain, cropped = (served(ready(place, asked, augment=one)) for one in (None, crop))
+    for before, after in zip(plain, cropped, strict=True):
+        assert 0 < after["parts_mask"].sum() < before["parts_mask"].sum()
+        # What is left of a part stands where it stood; the last samples of it read over the edge.
+        left = F.avg_pool1d(after["parts_mask"].flatten(1).float()[:, None], 65, 1, 32)[:, 0] > 0.99
+        left = left.view(after["parts_mask"].shape).unsqueeze(2)
+        same = torch.isclose(after["parts"], before["parts"], atol=1e-4)
+        assert left.any()
+        assert same[left].float().mean() > 0.99
 
 
 def test_what_is_not_there_is_named(place: Path, tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from augmenting import FS, kinds, noise, one, seeds, stretches
+import torch.nn.functional as F
+from augmenting import BATCH, FS, LONG, kinds, noise, one, seeds, stretches
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +20,11 @@ from pahcl.signals.augment import (
     Draws,
     GaussianNoise,
     PartWise,
+    RandomApply,
+    RandomChoice,
+    Reverse,
     TimeShift,
+    TimeStretch,
     Transform,
     augment_parts,
     preset,
@@ -318,3 +323,20 @@ def test_parts_that_are_cut_already() -> None:
     # Equal parts of a record by PartWise are the same draws.
     whole = PartWise(augmentation=scale)(parts.transpose(1, 2).flatten(2), FS, None, seeds(5))[0]
     assert torch.equal(whole.view(5, 1, 4, 80).transpose(1, 2), own)
+
+
+@pytest.mark.parametrize("made", EVERY)
+def test_what_moves_sounds_in_time_says_so(made: Augmentation) -> None:
+    time = torch.arange(LONG) / FS
+    burst = torch.sin(2 * torch.pi * 90 * time) * torch.exp(-(((time - 0.7) / 0.012) ** 2))
+    seen, _ = made(burst.expand(BATCH, 1, -1), FS, None, seeds(BATCH))
+    loudness = F.avg_pool1d(seen.square(), 31, stride=1, padding=15)[:, 0]
+    away = (loudness.argmax(dim=1) / FS - 0.7).abs()
+    assert (float(away.quantile(0.75)) > 0.005) == bool(made.movers())
+
+
+def test_movers_are_named_where_they_may_come_to_act() -> None:
+    assert preset("pretrain").movers() == ("TimeShift", "TimeStretch")
+    never = RandomApply(augmentation=preset("pretrain"), p=0.0)
+    drawn = RandomChoice(augmentations=(Reverse(), TimeShift(), GaussianNoise()), weights=(1, 0, 1))
+    assert Compose(augmentations=(never, TimeStretch(p=0.0), drawn)).movers() == ("Reverse",)

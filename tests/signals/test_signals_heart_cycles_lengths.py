@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from pahcl.errors import SpecError, UsageError
-from pahcl.signals.heart_cycles._interpolate import HALF_WIDTHS, Kernel
+from pahcl.signals.heart_cycles.interpolation import HALF_WIDTHS, Kernel
 from pahcl.signals.heart_cycles.lengths import SHARES, LengthMode, fit_length, phase_edges
 
 NAN = float("nan")

@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -73,6 +74,13 @@ class Augmentation(ABC):
             SpecError: What does not fit, and what to do.
         """
 
+    def movers(self) -> tuple[str, ...]:
+        """Name the transforms in it after which a moment of the record stands elsewhere.
+
+        Places that were known before, such as the states of a heart cycle, no longer hold then.
+        """
+        return ()
+
     @abstractmethod
     def apply(self, signal: Tensor, fs: float, real: Tensor, draws: Draws) -> View:
         """Augment float32 `[B, C, L]`, 0 outside of `real` `[B, L]`, which is one stretch a record.
@@ -91,8 +99,15 @@ class Transform(Augmentation):
 
     p: float = 0.5
 
+    moves_times: ClassVar[bool] = False
+    """Whether moments of a record stand elsewhere afterwards."""
+
     def __post_init__(self) -> None:
         require_share(self, "p", self.p)
+
+    def movers(self) -> tuple[str, ...]:
+        """Name itself where it moves times and is ever done."""
+        return (type(self).__name__,) if self.moves_times and self.p > 0 else ()
 
     def apply(self, signal: Tensor, fs: float, real: Tensor, draws: Draws) -> View:
         """Change the records that are hit."""

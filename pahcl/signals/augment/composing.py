@@ -38,6 +38,10 @@ class Compose(Augmentation):
         for augmentation in self.augmentations:
             augmentation.require_rate(fs)
 
+    def movers(self) -> tuple[str, ...]:
+        """Name those of all of them."""
+        return tuple(name for one in self.augmentations for name in one.movers())
+
     def apply(self, signal: Tensor, fs: float, real: Tensor, draws: Draws) -> View:
         """Apply each to what the one before it gave."""
         for number, augmentation in enumerate(self.augmentations):
@@ -59,6 +63,10 @@ class RandomApply(Transform):
     def require_rate(self, fs: float) -> None:
         """Refuse a rate that it refuses."""
         self.augmentation.require_rate(fs)
+
+    def movers(self) -> tuple[str, ...]:
+        """Name those of what is done to the records that are hit."""
+        return self.augmentation.movers() if self.p > 0 else ()
 
     def _change(self, signal: Tensor, fs: float, real: Tensor, draws: Draws) -> View:
         return self.augmentation.apply(signal, fs, real, draws.child(0))
@@ -99,6 +107,11 @@ class RandomChoice(Transform):
         for augmentation in self.augmentations:
             augmentation.require_rate(fs)
 
+    def movers(self) -> tuple[str, ...]:
+        """Name those of all that may be drawn."""
+        drawn = zip(self.augmentations, self._weights(), strict=True)
+        return tuple(name for one, weight in drawn if weight * self.p for name in one.movers())
+
     def _change(self, signal: Tensor, fs: float, real: Tensor, draws: Draws) -> View:
         drawn = draws.uniform(1) * sum(self._weights())
         chosen, moved, passed = signal, real, 0.0
@@ -132,6 +145,10 @@ class PartWise(Augmentation):
     def require_rate(self, fs: float) -> None:
         """Refuse a rate that the augmentation refuses."""
         self.augmentation.require_rate(fs)
+
+    def movers(self) -> tuple[str, ...]:
+        """Name those of what is done to each part."""
+        return self.augmentation.movers()
 
     def apply(self, signal: Tensor, fs: float, real: Tensor, draws: Draws) -> View:
         """Cut, augment, and put together again."""

@@ -7,6 +7,7 @@ wrapped the padding into the signal; here whatever moves stays within the real s
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -37,6 +38,8 @@ class TimeShift(Transform):
             cycle. Otherwise the stretch moves within the window: what leaves the window is lost,
             what is left behind is padding.
     """
+
+    moves_times: ClassVar = True
 
     p: float = 0.8
     max_share: float = 0.1
@@ -69,6 +72,8 @@ class TimeStretch(Transform):
     Args:
         speed: Least and greatest speed, as a factor.
     """
+
+    moves_times: ClassVar = True
 
     speed: Range = (0.9, 1.1)
 
@@ -152,6 +157,8 @@ class RandomCrop(Transform):
 @dataclass(frozen=True, kw_only=True)
 class Reverse(Transform):
     """Play a record backwards, in its place."""
+
+    moves_times: ClassVar = True
 
     p: float = 0.1
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pahcl.errors import SpecError, UsageError
-from pahcl.signals.heart_cycles._interpolate import Kernel, interpolate
+from pahcl.signals.heart_cycles.interpolation import Kernel, interpolate
 
 LengthMode = Literal["pad", "resample", "phase"]
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pahcl.errors import SpecError, UsageError
-from pahcl.signals.heart_cycles._interpolate import Kernel, interpolate
+from pahcl.signals.heart_cycles.interpolation import Kernel, interpolate
 from pahcl.signals.heart_cycles.lengths import has_phases
 
 PartKind = Literal["equal", "overlapping", "state"]
