@@ -118,8 +118,26 @@ def _meant(path: Path) -> str:
 
 
 def _walk(root: Path, out: Path, refused: list[tuple[str, str]]) -> Iterator[str]:
-    """Give the files below a folder; links to folders, which may run in circles, are refused."""
-    for folder, inside, names in os.walk(root, onerror=_refuse):
+    """Give the files below a folder.
+
+    Links to folders, which may run in circles, are refused, and so are folders that one may not
+    look into.
+
+    Raises:
+        UsageError: The folder itself cannot be read.
+        OSError: The machine cannot read one of them now.
+    """
+
+    def refuse(error: OSError) -> None:
+        where = Path(error.filename)
+        if where == root:
+            raise UsageError(f"{root} cannot be read: {error.strerror}.") from error
+        if not isinstance(error, PermissionError):
+            raise error
+        name = where.relative_to(root).as_posix()
+        refused.append((name, f"the folder cannot be looked into: {error.strerror}"))
+
+    for folder, inside, names in os.walk(root, onerror=refuse):
         here = Path(folder)
         below = "" if here == root else f"{here.relative_to(root).as_posix()}/"
         links = sorted(name for name in inside if (here / name).is_symlink())
@@ -128,10 +146,6 @@ def _walk(root: Path, out: Path, refused: list[tuple[str, str]]) -> Iterator[str
             name for name in inside if name not in links and (here / name).resolve() != out
         )
         yield from (f"{below}{name}" for name in names)
-
-
-def _refuse(error: OSError) -> None:
-    raise error
 
 
 def _listed(root: Path, names: Iterable[str]) -> Iterator[Listed]:

@@ -330,6 +330,28 @@ def test_a_wfdb_record_without_a_sound_file(sound: Sound, tmp_path: Path) -> Non
     assert [row["file"] for row in alone["recordings"]] == ["r1.hea"]
 
 
+def test_a_locked_folder_is_named_and_the_others_are_done(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    locked, scan = [folder / "été 2026"], os.scandir
+
+    def scandir(path: Any = ".") -> Any:
+        if not isinstance(path, int) and Path(path) in locked:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    facts = segmented(folder, tmp_path / "out", status=1)
+    refused = {one["file"]: one["reason"] for one in facts["refused"]}
+    assert "cannot be looked into: Permission denied" in refused["été 2026"]
+    assert facts["counts"]["segmented"] >= 3
+    locked.append(folder)
+    assert "cannot be read: Permission denied" in refusal(capsys, folder, "--out", tmp_path / "o")
+
+
 def test_links_lead_nowhere_else(folder: Path, tmp_path: Path) -> None:
     (folder / "linked.wav").symlink_to(folder / "a.wav")
     (folder / "gone.wav").symlink_to(tmp_path / "nothing.wav")
