@@ -19,83 +19,82 @@ WIDE = 160
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     subjects = parser.add_subparsers(dest="bench", required=True, metavar="NAME")
-    data = subjects.add_parser("data", help="loading of batches, and memory of `prepare`")
-    data.add_argument(
-        "--records", type=int, default=4096, metavar="N", help="records of the synthetic corpus"
-    )
-    data.add_argument(
+    for name, (add, told) in {
+        "data": (_add_data, "loading of batches, and memory of `prepare`"),
+        "prepare": (_add_prepare, "packing of each data set beside its reader"),
+        "attack": (_add_attack, "adversarial recipes: time, memory, robustness"),
+        "pcg": (_add_pcg, "heart cycles: time and memory of finding them"),
+    }.items():
+        subject = subjects.add_parser(name, help=told)
+        add(subject)
+        subject.add_argument("--json", metavar="FILE", help="also write the figures there")
+
+
+def _add_data(subject: argparse.ArgumentParser) -> None:
+    _add_records(subject, 4096, "records of the synthetic corpus")
+    subject.add_argument(
         "--fs", type=int, default=100, choices=(100, 500), help="rate of the records in Hz"
     )
-    data.add_argument("--batch-size", type=int, default=64, metavar="B", help="records in a batch")
-    data.add_argument(
-        "--rounds", type=int, default=3, metavar="R", help="rounds, of which the median is given"
+    subject.add_argument(
+        "--batch-size", type=int, default=64, metavar="B", help="records in a batch"
     )
-    data.add_argument(
-        "--memory-records",
-        type=int,
-        default=200,
-        metavar="N",
-        help="measure the memory of `prepare` for N and 10 N records; 0 leaves it out",
-    )
-    prepare = subjects.add_parser("prepare", help="packing of each data set beside its reader")
-    prepare.add_argument(
+    _add_rounds(subject, 3)
+    _add_memory_records(subject, 200, "of `prepare` for")
+
+
+def _add_prepare(subject: argparse.ArgumentParser) -> None:
+    subject.add_argument(
         "--datasets", nargs="+", metavar="D", help="which (default: all that can be simulated)"
     )
-    prepare.add_argument(
-        "--records", type=int, default=1024, metavar="N", help="records of each synthetic corpus"
-    )
-    prepare.add_argument(
-        "--rounds", type=int, default=7, metavar="R", help="rounds, of which the median is given"
-    )
-    prepare.add_argument(
-        "--memory-records",
-        type=int,
-        default=100,
-        metavar="N",
-        help="measure the memory of packing N and 10 N records; 0 leaves it out",
-    )
-    attack = subjects.add_parser("attack", help="adversarial recipes: time, memory, robustness")
-    attack.add_argument(
+    _add_records(subject, 1024, "records of each synthetic corpus")
+    _add_rounds(subject, 7)
+    _add_memory_records(subject, 100, "of packing")
+
+
+def _add_attack(subject: argparse.ArgumentParser) -> None:
+    add = subject.add_argument
+    add(
         "--recipes",
         nargs="+",
         metavar="R",
         help="beside the clean one (default: all: paper fast one_step free trades)",
     )
-    attack.add_argument(
-        "--records", type=int, default=2000, metavar="N", help="records of the synthetic corpus"
-    )
-    attack.add_argument("--seeds", type=int, default=3, metavar="N", help="trainings of a recipe")
-    attack.add_argument(
-        "--epochs", type=int, default=8, metavar="N", help="of a training; half of them are clean"
-    )
-    attack.add_argument(
-        "--epsilon", type=float, default=0.02, metavar="E", help="of the attacks at the end, in mV"
-    )
-    attack.add_argument(
-        "--size", choices=("small", "paper"), default="small", help="network that is timed"
-    )
-    attack.add_argument("--batch-size", type=int, default=32, metavar="B", help="records in a step")
-    attack.add_argument(
-        "--rounds", type=int, default=5, metavar="R", help="rounds of timing, of which the median"
-    )
-    pcg = subjects.add_parser("pcg", help="heart cycles: time and memory of finding them")
-    pcg.add_argument(
-        "--recordings", type=int, default=60, metavar="N", help="simulated heart sounds"
-    )
-    pcg.add_argument("--seconds", type=float, default=20, metavar="S", help="length of each")
-    pcg.add_argument("--fs", type=int, default=4000, metavar="HZ", help="their rate")
-    pcg.add_argument(
-        "--rounds", type=int, default=5, metavar="R", help="rounds, of which the median is given"
-    )
-    pcg.add_argument(
+    _add_records(subject, 2000, "records of the synthetic corpus")
+    add("--seeds", type=int, default=3, metavar="N", help="trainings of a recipe")
+    add("--epochs", type=int, default=8, metavar="N", help="of a training; half of them are clean")
+    add("--epsilon", type=float, default=0.02, metavar="E", help="of the attacks at the end, in mV")
+    add("--size", choices=("small", "paper"), default="small", help="network that is timed")
+    add("--batch-size", type=int, default=32, metavar="B", help="records in a step")
+    _add_rounds(subject, 5)
+
+
+def _add_pcg(subject: argparse.ArgumentParser) -> None:
+    add = subject.add_argument
+    add("--recordings", type=int, default=60, metavar="N", help="simulated heart sounds")
+    add("--seconds", type=float, default=20, metavar="S", help="length of each")
+    add("--fs", type=int, default=4000, metavar="HZ", help="their rate")
+    _add_rounds(subject, 5)
+    add(
         "--memory-minutes",
         type=float,
         default=60,
         metavar="M",
         help="measure the memory of one recording of M minutes and of a tenth; 0 leaves it out",
     )
-    for subject in (data, prepare, attack, pcg):
-        subject.add_argument("--json", metavar="FILE", help="also write the figures there")
+
+
+def _add_records(subject: argparse.ArgumentParser, count: int, told: str) -> None:
+    subject.add_argument("--records", type=int, default=count, metavar="N", help=told)
+
+
+def _add_rounds(subject: argparse.ArgumentParser, count: int) -> None:
+    told = "rounds of timing, of which the median is given"
+    subject.add_argument("--rounds", type=int, default=count, metavar="R", help=told)
+
+
+def _add_memory_records(subject: argparse.ArgumentParser, count: int, what: str) -> None:
+    told = f"measure the memory {what} N and 10 N records; 0 leaves it out"
+    subject.add_argument("--memory-records", type=int, default=count, metavar="N", help=told)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any, Protocol, cast
 
 from torch import Tensor
 
 from pahcl.errors import UsageError
+from pahcl.files import plain
 from pahcl.signals.spec import SignalSpec
 from pahcl.task import Task
 
@@ -28,6 +30,12 @@ def scored_unit_of(trainer: object) -> dict[str, str] | None:
         return None
     table = cast("Any", data).store.table
     return dict(zip(table["record_id"].astype(str), table[column].astype(str), strict=True))
+
+
+def cycles_of(data: object) -> dict[str, Any] | None:
+    """Say in plain types how a data module shows heart cycles; None where it shows records."""
+    shown: Any = getattr(data, "cycles", None)
+    return None if shown is None else cast("dict[str, Any]", plain(asdict(shown)))
 
 
 def labelled_data(trainer: object) -> LabelledData:

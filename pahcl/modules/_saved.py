@@ -65,6 +65,8 @@ class SavedModel:
         pooling: The pooling, None where the method has none.
         head: The head, None where the method has none.
         spec: The input contract.
+        cycles: How heart cycles, or windows, were shown (the data module's `cycles`); None where
+            records were.
         task: The question, None where the method was trained without labels.
         label_statistics: Of the training split.
         thresholds: One a class, from validation.
@@ -80,6 +82,7 @@ class SavedModel:
     spec: SignalSpec
     pooling: Part | None = None
     head: Part | None = None
+    cycles: dict[str, Any] | None = None
     task: Task | None = None
     label_statistics: dict[str, Any] = field(default_factory=dict)
     thresholds: list[float] = field(default_factory=list)
@@ -99,6 +102,7 @@ class SavedModel:
             "pooling": asdict(self.pooling) if self.pooling else None,
             "head": asdict(self.head) if self.head else None,
             "spec": self.spec.to_dict(),
+            "cycles": plain(self.cycles),
             "task": task.to_dict() if task else None,
             "classes": list(task.classes) if task else [],
             "label_statistics": plain(self.label_statistics),
@@ -135,6 +139,7 @@ class SavedModel:
                 spec=SignalSpec.from_dict(values["spec"]),
                 pooling=Part(**optional["pooling"]) if optional["pooling"] else None,
                 head=Part(**optional["head"]) if optional["head"] else None,
+                cycles=values.get("cycles"),
                 task=Task.from_dict(optional["task"]) if optional["task"] else None,
                 label_statistics=values["label_statistics"],
                 thresholds=values["thresholds"],

@@ -20,10 +20,15 @@ from pahcl.evaluation.thresholds import Criterion, choose_thresholds
 from pahcl.evaluation.units import Units, scored_units, whole_records, with_examinations
 from pahcl.files import plain
 from pahcl.modules._choice import MONITOR, Choice
-from pahcl.modules._data import LabelledData, labelled_data, scored_unit_of
+from pahcl.modules._data import LabelledData, cycles_of, labelled_data, scored_unit_of
 from pahcl.modules._outputs import Outputs
 from pahcl.modules._saved import KEY, Part, SavedModel
-from pahcl.modules.checkpoint import refuse_other_input, refuse_other_network, refuse_other_task
+from pahcl.modules.checkpoint import (
+    refuse_other_cycles,
+    refuse_other_input,
+    refuse_other_network,
+    refuse_other_task,
+)
 from pahcl.objectives.supervised import RegressionLoss, loss_terms, probabilities
 from pahcl.signals.spec import SignalSpec
 from pahcl.task import Task
@@ -47,6 +52,7 @@ class Supervised(LightningModule):
     Attributes:
         predictions: Predictions table of the last validation or test, one row a scored unit, the
             same on every process.
+        cycles: How the heart cycles were shown that it learns from; None where records were.
         record_predictions: The same with one row a record, where a task scores subjects.
         run_config: The resolved config, for the checkpoint.
         origin: What the weights started from, for checkpoint and receipt; empty = random weights.
@@ -74,6 +80,7 @@ class Supervised(LightningModule):
         self.regression_loss: RegressionLoss = regression_loss
         self.threshold_criterion: Criterion = threshold_criterion
         self.task: Task | None = None
+        self.cycles: dict[str, Any] | None = None
         self.label_statistics: dict[str, Any] = {}
         self.predictions: pd.DataFrame | None = None
         self.record_predictions: pd.DataFrame | None = None
@@ -112,10 +119,12 @@ class Supervised(LightningModule):
         data = labelled_data(self.trainer)
         if self.task is None:
             self.adopt(data.task, data.spec, data.label_statistics)
+            self.cycles = cycles_of(data)
         else:
             own = self.saved_model("The model")
             refuse_other_task(own, data.task)
             refuse_other_input(own, data.spec)
+            refuse_other_cycles(own, cycles_of(data))
         self._set_class_weight(data)
 
     def _set_class_weight(self, data: LabelledData) -> None:
@@ -274,6 +283,7 @@ class Supervised(LightningModule):
             pooling=Part.of(self.pooling),
             head=Part.of(self.head),
             spec=spec,
+            cycles=self.cycles,
             task=task,
             label_statistics=self.label_statistics,
             thresholds=self.thresholds.tolist(),
@@ -294,7 +304,7 @@ class Supervised(LightningModule):
         model = cls(**parts, **cls.init_args_of(saved))
         if saved.task is not None:
             model.adopt(saved.task, saved.spec, saved.label_statistics)
-        model.origin = saved.origin
+        model.cycles, model.origin = saved.cycles, saved.origin
         return model
 
     @classmethod
@@ -312,9 +322,11 @@ class Supervised(LightningModule):
         saved = SavedModel.from_checkpoint(checkpoint, str(path or "The checkpoint"))
         if self.task is None and saved.task is not None:
             self.adopt(saved.task, saved.spec, saved.label_statistics)
+            self.cycles = saved.cycles
         task, spec = self.known()
         refuse_other_task(saved, task)
         refuse_other_input(saved, spec)
+        refuse_other_cycles(saved, self.cycles)
         for name in ("encoder", "pooling", "head"):
             refuse_other_network(saved, name, getattr(self, name))
         self.label_statistics, self.origin = saved.label_statistics, saved.origin

@@ -157,6 +157,33 @@ def refuse_other_input(saved: SavedModel, spec: SignalSpec) -> None:
         )
 
 
+def refuse_other_cycles(saved: SavedModel, cycles: dict[str, Any] | None) -> None:
+    """Refuse a model that was trained on another cut of the recordings than the data module shows.
+
+    Who found the cycles, and which are left out, may differ: that is a question one may ask.
+
+    Raises:
+        CheckpointError: Says what the model was trained on, and what it would be shown.
+    """
+    trained, shown = _cut(saved.cycles), _cut(cycles)
+    if trained != shown:
+        raise CheckpointError(
+            f"{saved.source} was trained on {trained}, the data module shows {shown}. Set "
+            "data.init_args.cycles to what the checkpoint expects."
+        )
+
+
+def _cut(cycles: dict[str, Any] | None) -> str:
+    """Name in words what is shown of a recording."""
+    if cycles is None:
+        return "whole recordings (`cycles` null)"
+    if cycles.get("table") == "windows":
+        return "windows (`cycles.table` windows)"
+    length = cycles.get("length")
+    shares = f", shares {cycles.get('shares')}" if length == "phase" else ""
+    return f"heart cycles (`cycles.length` {length}{shares})"
+
+
 def refuse_other_task(saved: SavedModel, task: Task) -> None:
     """Refuse a model that answers another question than the data module asks.
 

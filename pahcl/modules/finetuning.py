@@ -27,6 +27,7 @@ from pahcl.modules.checkpoint import (
     load_weights,
     origin_of,
     read_checkpoint,
+    refuse_other_cycles,
     refuse_other_input,
     refuse_other_network,
     refuse_other_task,
@@ -119,6 +120,7 @@ class Finetuning(Supervised):
         parts = ["encoder"]
         if self.load_head:
             refuse_other_task(saved, task)
+            refuse_other_cycles(saved, self.cycles)
             refuse_other_network(saved, "pooling", self.pooling)
             refuse_other_network(saved, "head", self.head)
             # A head's outputs are on the scale of the target that it was trained with.

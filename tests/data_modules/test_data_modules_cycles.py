@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,10 @@ from data_modules.circor import CirCorDataModule
 from data_modules.ptbxl import PTBXLDataModule
 from pahcl.cli import main
 from pahcl.errors import StoreError, UsageError
+from pahcl.modules.checkpoint import read_checkpoint
 from pahcl.signals import crop_or_pad, resample
 from pahcl.signals.augment import RandomCrop, preset
+from pahcl.signals.heart_cycles.lengths import SHARES
 from pahcl.simulation import circor
 from pahcl.store import SignalStore
 
@@ -319,3 +321,14 @@ def test_a_run_on_cycles_is_scored_by_patient_and_record(
         )
     assert main(["robustness", str(run)]) == 2
     assert "reads heart cycles" in capsys.readouterr().err
+    best = run / "checkpoints" / "best.ckpt"
+    assert read_checkpoint(best).cycles == {**asdict(LEARNED), "shares": [*SHARES],
+        "reject": [], "length": "phase", "kernel": "linear", "per_record": 2}  # fmt: skip
+    other = [*words, "--run.name=two", f"--ckpt_path={best}"]
+    assert main(["test", *other, "--data.init_args.cycles.table=upstream"]) == 0
+    capsys.readouterr()
+    other[-2] = "--run.name=three"
+    assert main(["test", *other, "--data.init_args.cycles.length=pad"]) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "was trained on heart cycles (`cycles.length` phase, shares [0.15" in said
+    assert "the data module shows heart cycles (`cycles.length` pad)" in said

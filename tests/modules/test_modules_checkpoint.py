@@ -16,7 +16,13 @@ from pahcl.errors import CheckpointError
 from pahcl.evaluation.settings import recipe
 from pahcl.files import sha256_file
 from pahcl.modules._saved import KEY, SavedModel
-from pahcl.modules.checkpoint import load, load_encoder, origin_of, read_checkpoint
+from pahcl.modules.checkpoint import (
+    load,
+    load_encoder,
+    origin_of,
+    read_checkpoint,
+    refuse_other_cycles,
+)
 from pahcl.modules.finetuning import Finetuning
 from pahcl.signals.spec import Filter, SignalSpec
 from pahcl.task import Task
@@ -236,6 +242,26 @@ def test_pretrained_of_another_kind_is_refused(trained, arguments, data, text):
         fit_from(path, data, **arguments)
     assert str(path) in str(caught.value)
     assert "Set" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "shown", "text"),
+    [
+        (None, {"table": "learned", "length": "pad"}, "trained on whole recordings"),
+        ({"table": "learned", "length": "pad"}, None, "shows whole recordings"),
+        ({"table": "windows"}, {"table": "learned", "length": "pad"}, "trained on windows"),
+        (
+            {"table": "learned", "length": "phase", "shares": [0.25] * 4},
+            {"table": "learned", "length": "phase", "shares": [0.2, 0.3, 0.25, 0.25]},
+            "phase, shares",
+        ),
+    ],
+)
+def test_a_model_of_another_cut_of_the_recordings_is_refused(trained, trained_on, shown, text):
+    saved = dataclasses.replace(read_checkpoint(trained[1]), cycles=trained_on)
+    with pytest.raises(CheckpointError, match=text):
+        refuse_other_cycles(saved, shown)
+    refuse_other_cycles(saved, trained_on and {**trained_on, "per_record": 3})
 
 
 def test_a_test_of_another_task_or_input_is_refused(trained):
