@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import IO, Any
 
 from filelock import FileLock, Timeout
@@ -45,9 +45,17 @@ class _Known:
 
     @classmethod
     def of(cls, entry: dict[str, Any], place: int) -> _Known:
+        if not (isinstance(entry["row"], dict) and isinstance(entry["cycles"], list)):
+            raise TypeError("a line without a row and cycles")
         excerpt = entry["excerpt"] and tuple(entry["excerpt"])
         written = tuple(entry["files"])
         return cls(place, entry["key"], entry["target"], written, entry["picture"], excerpt)
+
+    @property
+    def is_below(self) -> bool:
+        """Say whether all files lie below the folder, as those do that the verb writes."""
+        paths = [PurePath(name) for name in self.files]
+        return not any(path.is_absolute() or ".." in path.parts for path in paths)
 
 
 class Journal:
@@ -86,7 +94,16 @@ class Journal:
                         f"{path}: give another `--out`, or delete that folder."
                     )
                 if number:
-                    self._known[found["name"]] = _Known.of(found, end)
+                    try:
+                        name, known = str(found["name"]), _Known.of(found, end)
+                    except (KeyError, TypeError):
+                        break  # it and what follows is found again
+                    if not known.is_below:  # it is read, and deleted, by what stands here
+                        raise UsageError(
+                            f"{self._file} names files outside of its folder, which this verb "
+                            "never writes: give another `--out`, or delete that folder."
+                        )
+                    self._known[name] = known
                 end += len(line)
         return end
 
