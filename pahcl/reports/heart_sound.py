@@ -289,7 +289,8 @@ def _spectrogram(sound: Prepared) -> tuple[Values, Values, Values]:
     inside = (frequency >= LOWEST_HZ) & (frequency <= HIGHEST_HZ)
     power = power[inside]
     loudest = float(np.quantile(power, 0.9995)) if power.size else 0.0
-    decibels = 10 * np.log10(np.maximum(power, 1e-30) / max(loudest, 1e-30))
+    # The sound is scaled, so that nothing as faint as the floor was heard: it is dark, not loudest.
+    decibels = 10 * np.log10(np.maximum(power, 1e-30) / max(loudest, 1e-15))
     return frequency[inside], time - size / 2 / sound.fs, np.clip(decibels, -RANGE_DB, 0)
 
 

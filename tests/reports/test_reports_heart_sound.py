@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -212,6 +213,16 @@ def test_spectrogram_and_boundaries(sound: HeartSound) -> None:
         wanted = sound.states.start[(sound.states.state == state) & (sound.states.start <= 10)]
         np.testing.assert_allclose(begins, wanted)
     assert first.get_linestyle() != second.get_linestyle()
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, -1.0])
+def test_what_rounding_leaves_of_a_constant_is_not_drawn_as_sound(value: float) -> None:
+    silent = refused()
+    view = replace(silent, signal=np.full(len(silent.signal), value))
+    assert not view.prepared().signal.any()
+    figure = recording_figure(view)
+    spectrogram = next(axes.images[0] for axes in figure.axes if axes.images)
+    assert float(np.max(spectrogram.get_array())) <= -40, "silence is dark"
 
 
 def test_a_refusal_is_said_and_nothing_is_invented() -> None:
