@@ -152,6 +152,16 @@ def test_r_waves_are_found_in_either_polarity(upside_down):
     assert len(peaks) <= len(heard.beats.first) + 1
 
 
+@pytest.mark.parametrize("spike", [0.0, 300.0])
+def test_an_electrode_that_comes_off_hides_no_r_wave(spike):
+    ecg = ecg_of(sound(95), 500.0, noise=0.0)
+    ecg[4000] += spike
+    ecg[4001:] = 0.0
+    peaks, note = r_peaks(ecg, 500.0)
+    assert note is None
+    assert len(peaks) == 13
+
+
 @pytest.mark.parametrize("kind", ["noise", "flat", "short"])
 def test_an_ecg_that_says_nothing_is_left_alone(kind):
     ecg = {

@@ -43,7 +43,9 @@ def r_peaks(ecg: npt.NDArray[np.floating], fs: float) -> tuple[Array, str | None
         return np.zeros(0), "the ECG is too short to be an aid"
     sections = scipy.signal.butter(2, _BAND, "bandpass", fs=_FS, output="sos")
     filtered = scipy.signal.sosfiltfilt(sections, samples)
-    energy = np.sqrt(scipy.ndimage.uniform_filter1d(filtered**2, round(_WIDTH * _FS)))
+    # A running sum may end a little below zero where the ECG is still.
+    power = scipy.ndimage.uniform_filter1d(filtered**2, round(_WIDTH * _FS))
+    energy = np.sqrt(np.maximum(power, 0.0))
     pieces = len(energy) // int(_PIECE * _FS)
     usual = np.median(energy[: pieces * int(_PIECE * _FS)].reshape(pieces, -1).max(axis=1))
     if not usual > 0 or usual < _LEAST_CONTRAST * np.median(energy):
