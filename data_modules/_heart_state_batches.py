@@ -16,7 +16,7 @@ from pahcl.signals.recording import Recording
 from pahcl.signals.spec import SignalSpec
 from pahcl.signals.states import HeartStates
 from pahcl.simulation.heart_cases import Extra, draw_heart, draw_murmur_words, draw_scene
-from pahcl.simulation.heart_murmur import SITES, Murmur
+from pahcl.simulation.heart_murmur import SITES, Murmur, Phase
 from pahcl.simulation.heart_sound import Heart, Scene, simulate
 from pahcl.store import SignalStore
 
@@ -81,13 +81,16 @@ def simulated_hearts(count: int, spec: SignalSpec, seed: int) -> Simulated:
 def _draw(rng: np.random.Generator) -> tuple[Heart, Scene]:
     murmurs: tuple[Murmur, ...] = ()
     if rng.random() < 0.5:
-        murmurs = (draw_murmur_words(rng, "systolic" if rng.random() < 0.75 else "diastolic"),)
+        phase: Phase = "systolic" if rng.random() < 0.6 else "diastolic"
+        murmurs = (draw_murmur_words(rng, phase, (1,) * 5),)
     extra = _EXTRA[int(rng.integers(len(_EXTRA)))]
     rate = float(np.exp(rng.uniform(np.log(SLOWEST), np.log(FASTEST))))
     age, early = float(rng.uniform(0, 60)), bool(rng.random() < 0.1)
     heart = draw_heart(rng, age, murmurs=murmurs, extra=extra, extrasystoles=early)
     heart = replace(heart, rhythm=replace(heart.rhythm, rate=rate))
     site, noise = SITES[int(rng.integers(len(SITES)))], float(rng.choice([0.3, 1, 1, 2]))
+    if murmurs and rng.random() < 0.5:
+        site = murmurs[0].origin
     scene = draw_scene(
         rng, SIMULATED_FS, SIMULATED_SECONDS, site=site, noise=noise, band=(15.0, 900.0)
     )

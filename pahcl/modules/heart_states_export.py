@@ -38,6 +38,8 @@ from pahcl.signals.heart_cycles.state_weights import (
 
 FORMAT = 1
 
+_PLACES = frozenset({"root", "store", "default_root_dir"})
+
 SPLITS = {"train": "train", "val": "validate", "test": "test"}
 """Names of the splits in a run, and on the card."""
 
@@ -101,7 +103,7 @@ def export(run: Path, out: Path) -> Path:
         "split": "zlib.crc32(record_id) % 10: 0 to 5 train, 6 validate, 7 to 9 test"
         if data.get("leave_out") is None
         else f"set {data['leave_out']} tests",
-        "config": config,
+        "config": _without_places(config),
         "receipt": {"sha256": sha256_file(folder.receipt), **_digests(receipt)},
         "frames": {
             SPLITS[split]: folder.load_metrics(split)["metrics"]
@@ -111,6 +113,13 @@ def export(run: Path, out: Path) -> Path:
     }
     write_json(card, facts)
     return card
+
+
+def _without_places(config: Any) -> Any:
+    """Leave out of a config where things lie on the machine that trained."""
+    if isinstance(config, dict):
+        return {key: _without_places(x) for key, x in config.items() if key not in _PLACES}
+    return [_without_places(x) for x in config] if isinstance(config, list) else config
 
 
 def _recordings(folder: RunFolder) -> dict[str, list[str]]:

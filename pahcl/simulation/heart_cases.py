@@ -7,7 +7,16 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from pahcl.simulation.heart_murmur import Murmur, Phase, Pitch, Quality, Shape, Site, Timing
+from pahcl.simulation.heart_murmur import (
+    LOUDEST,
+    Murmur,
+    Phase,
+    Pitch,
+    Quality,
+    Shape,
+    Site,
+    Timing,
+)
 from pahcl.simulation.heart_rhythm import Generator, Rhythm
 from pahcl.simulation.heart_sound import Heart, Scene
 
@@ -35,9 +44,9 @@ def draw_murmur_words(
     Args:
         rng: Where random numbers come from.
         phase: Systolic, or diastolic: then early, falling and mostly blowing.
-        grades: Share of each grade from 1 on.
+        grades: Share of each grade from 1 on, as far as the phase has grades.
     """
-    weights = np.asarray(grades, dtype=np.float64)
+    weights = np.asarray(grades[: LOUDEST[phase]], dtype=np.float64)
     diastolic = phase == "diastolic"
     return Murmur(
         phase=phase,

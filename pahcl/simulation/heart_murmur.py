@@ -26,6 +26,10 @@ some other place."""
 GRADE_SIZE: Mapping[int, float] = {1: 0.035, 2: 0.07, 3: 0.14, 4: 0.25, 5: 0.4, 6: 0.6}
 """Root mean square of a murmur at its loudest, where it arises, by Levine's grade."""
 
+LOUDEST: Mapping[Phase, int] = {"systolic": 6, "diastolic": 4}
+"""Highest grade: what sounds in diastole, under lower pressures, is graded from I to IV alone (as
+in the tables of CirCor)."""
+
 AUDIBLE = 0.02
 """Root mean square below which nobody hears a murmur at a site."""
 
@@ -64,7 +68,7 @@ class Murmur:
         phase: `systolic` or `diastolic`.
         timing: Part of that phase.
         shape: Its loudness over that part; `diamond` rises and falls.
-        grade: 1 to 6 after Levine.
+        grade: 1 to 6 after Levine, in diastole 1 to 4.
         pitch: Its band, see `PITCH_BAND`.
         quality: `blowing` is noise of that band, `harsh` reaches beyond it, `musical` is a tone.
         origin: Where it is loudest.
@@ -79,8 +83,11 @@ class Murmur:
     origin: Site = "MV"
 
     def __post_init__(self) -> None:
-        if self.grade not in GRADE_SIZE:
-            raise UsageError(f"A murmur has a grade of 1 to 6, got {self.grade}.")
+        if self.grade not in range(1, LOUDEST[self.phase] + 1):
+            raise UsageError(
+                f"A {self.phase} murmur has a grade of 1 to {LOUDEST[self.phase]}, got "
+                f"{self.grade}."
+            )
 
     def size_at(self, site: Site) -> float:
         """Give its root mean square at a site, at its loudest; it falls with the distance."""

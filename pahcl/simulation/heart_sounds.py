@@ -18,7 +18,7 @@ import numpy as np
 from pahcl.signals.states import STATE_NAMES, HeartStates
 from pahcl.simulation.corpus import claim_folder, write_mark
 from pahcl.simulation.heart_cases import Extra, draw_heart, draw_murmur_words, draw_scene
-from pahcl.simulation.heart_murmur import Murmur
+from pahcl.simulation.heart_murmur import Murmur, Phase
 from pahcl.simulation.heart_rhythm import Generator
 from pahcl.simulation.heart_sound import Heart, HeartSound, Scene, simulate
 from pahcl.simulation.sound_files import to_counts, wav
@@ -148,11 +148,11 @@ def _draw_heart_case(names: tuple[int, ...], place: int, rate: float) -> _Case:
 
 
 def _draw_murmurs(rng: Generator, place: int) -> tuple[Murmur, ...]:
-    """Draw a murmur for every second heart, each grade from 1 to 5 as likely."""
+    """Draw a murmur for every second heart: each grade from 1 to 5 as likely, in diastole to 4."""
     if place % 2 == 0:
         return ()
-    phase = "diastolic" if place % 6 == 5 else "systolic"
-    return (draw_murmur_words(rng, "diastolic" if phase == "diastolic" else "systolic", (1,) * 5),)
+    phase: Phase = "diastolic" if place % 6 == 5 else "systolic"
+    return (draw_murmur_words(rng, phase, (1,) * 5),)
 
 
 def _age(rng: Generator, rate: float) -> float:

@@ -137,6 +137,7 @@ def test_from_the_command_to_a_segmenter(corpora, tmp_path, monkeypatch):
     split = pd.read_parquet(folder.splits)
     trained = sorted(split.loc[split["split"] == "train", "record_id"])
     assert card["recordings"]["physionet2016"]["train"] == trained
+    assert str(tmp_path) not in json.dumps(card), "a card tells nothing of the machine"
     signal = np.random.default_rng(0).normal(0, 1, 5000).astype(np.float32)
     mine = Learned(weights=tmp_path / "weights" / WEIGHTS).scores(signal)
     np.testing.assert_allclose(Learned(weights=folder.best).scores(signal), mine, atol=1e-6)
