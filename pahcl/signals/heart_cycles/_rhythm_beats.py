@@ -7,6 +7,7 @@ the shortest interval back at least, so that as many frames are computed at once
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -84,8 +85,23 @@ def usual_systole(period: float | npt.NDArray[np.floating]) -> npt.NDArray[np.fl
 
 def usual_of(values: npt.NDArray[Number]) -> npt.NDArray[Number]:
     """Give the median of each value and the three before and after it, `[K]`."""
-    padded = np.pad(values, 3, mode="edge")
-    return np.sort(padded[np.arange(len(values))[:, None] + np.arange(7)], axis=1)[:, 3]
+    near = values[_neighbours(len(values))]
+    near.sort(axis=0)
+    return near[3]
+
+
+@lru_cache(maxsize=256)
+def _neighbours(count: int) -> Frames:
+    """Give the places of the three before and after each of `count`, `[7, count]`."""
+    places = np.arange(count) + np.arange(-3, 4)[:, None]
+    return np.minimum(np.maximum(places, 0), count - 1)
+
+
+def middle_of(values: Numbers) -> float:
+    """Give the median, many times faster than numpy gives that of a few."""
+    half = len(values) // 2
+    ranked = np.sort(values)
+    return float(ranked[half]) if len(values) % 2 else float(ranked[half - 1] + ranked[half]) / 2
 
 
 def lay_beats(

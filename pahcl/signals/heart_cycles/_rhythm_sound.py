@@ -16,6 +16,9 @@ FRAME_RATE = 100.0
 LEVELS = (-0.5, 1.4)
 """Levels beyond which a frame counts as no quieter and no louder: a knock is no better beat."""
 
+_SMOOTHED = 0.003
+"""Seconds over which samples are averaged: heart sounds lie mostly below 150 Hz, murmurs above."""
+
 _FLOOR = np.float32(1e-9)
 """Mean square that counts as silence; loud parts have some 0.1."""
 
@@ -27,7 +30,7 @@ class Heard:
     Args:
         level: `[N]` float32, 0 in the quiet and 1 in the loud parts of what is around.
         contrast: Logarithm of the energy of loud over that of quiet parts.
-        energy: `[N]` float32, logarithm of the mean square.
+        energy: `[N]` float32, logarithm of the mean square of what is low.
         pitch: `[N]` float32, logarithm of the frequency in Hz, as a root of a mean square.
     """
 
@@ -50,25 +53,26 @@ def hear(signal: npt.NDArray[np.floating], fs: float, width: float, around: floa
     count = max(len(signal) // step, 1)
     samples = np.zeros(count * step, dtype=np.float32)
     samples[: len(signal)] = signal[: len(samples)]
-    # The mean square of the slope over that of the signal is that of the angular frequency.
-    slope = np.empty_like(samples)
+    taps = max(round(_SMOOTHED * fs), 1)
+    low = np.convolve(samples, np.full(taps, 1 / taps, dtype=np.float32), "same")
+    slope = np.zeros_like(samples)
     np.subtract(samples[1:], samples[:-1], out=slope[:-1])
-    slope[-1] = 0
     frames = max(round(width * FRAME_RATE), 1) | 1
     weights = np.hanning(frames + 2)[1:-1] ** 2
     weights /= weights.sum()
     mean = np.full(step, 1 / step, dtype=np.float32)
-    energy, slopes = (
+    energy, whole, slopes = (
         np.log(
             scipy.ndimage.correlate1d(
                 np.square(x).reshape(count, step) @ mean, weights, mode="constant"
             )
             + _FLOOR
         )
-        for x in (samples, slope)
+        for x in (low, samples, slope)
     )
     level, contrast = _relative(energy, max(round(around * FRAME_RATE), 2))
-    pitch = (slopes - energy) / 2 + np.float32(np.log(fs / (2 * np.pi)))
+    # The mean square of the slope over that of the signal is that of the angular frequency.
+    pitch = (slopes - whole) / 2 + np.float32(np.log(fs / (2 * np.pi)))
     return Heard(level, contrast, energy, pitch)
 
 

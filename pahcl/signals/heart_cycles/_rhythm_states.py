@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from pahcl.signals.heart_cycles._rhythm_beats import middle_of
 from pahcl.signals.states import DIASTOLE, S1, S2, SYSTOLE, HeartStates
 
 Floats = npt.NDArray[np.float32]
@@ -85,7 +86,7 @@ def lay_states(
     Returns:
         The states, and for each of them the number of its beat.
     """
-    period = float(np.median(np.diff(first))) / rate
+    period = middle_of(np.diff(first)) / rate
     edges = np.stack(
         [
             *sound_edges(level, first, period, rate, 0),

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.special
 
-from pahcl.signals.heart_cycles._rhythm_beats import Beats, usual_of, usual_systole
+from pahcl.signals.heart_cycles._rhythm_beats import Beats, middle_of, usual_of, usual_systole
 from pahcl.signals.heart_cycles._rhythm_rate import Recurrence
 from pahcl.signals.heart_cycles._rhythm_sound import FRAME_RATE, LEVELS, Heard
 
@@ -49,7 +49,7 @@ class Trust:
     The numbers are those of a logistic regression, rounded, on the cycles of hand-corrected
     recordings of PhysioNet 2016 (those whose CRC-32 of the name, modulo 10, is 0 to 5), of
     simulated hearts, and of simulated speech, breathing, friction, thumps and noise, in which no
-    cycle is right; the last one was chosen by hand. Speech has a rhythm now and then, too; but its
+    cycle is right; the last one was raised by hand. Speech has a rhythm now and then, too; but its
     sounds are higher than those of valves, and no beat is like the one before.
 
     Args:
@@ -65,16 +65,16 @@ class Trust:
         few: Against each neper by which there are fewer than four whole beats.
     """
 
-    base: float = -5.0
-    loud: float = 3.5
-    alike: float = 1.9
-    contrast: float = 1.0
-    uneven: float = 7.4
-    systole: float = 3.1
-    likeness: float = 5.2
-    pitch: float = 4.15
-    unequal: float = 1.65
-    few: float = 2.0
+    base: float = -5.35
+    loud: float = 3.3
+    alike: float = 0.6
+    contrast: float = 1.3
+    uneven: float = 7.5
+    systole: float = 3.2
+    likeness: float = 5.6
+    pitch: float = 3.4
+    unequal: float = 1.9
+    few: float = 1.5
 
     def of(self, beats: Beats, level: Floats, heard: Heard, found: Recurrence) -> Values:
         """Give the confidence of each beat, `[K]`; the last has that of the one before.
@@ -116,10 +116,10 @@ class Trust:
         at = np.clip(first, 0, len(heard.level) - 1)
         pitch, energy = heard.pitch[at], heard.energy[at]
         low, high = _PITCH
-        strays = np.minimum(np.abs(energy - np.median(energy[inside])), _LOUDER)
-        like = likenesses(heard.level, first, inside, float(np.median(np.diff(beats.first))))
-        usual = float(np.median(pitch[inside]))
-        higher = np.clip(_around(pitch, inside, usual), low, high) - low
+        strays = np.minimum(np.abs(energy - middle_of(energy[inside])), _LOUDER)
+        like = likenesses(heard.level, first, inside, middle_of(np.diff(beats.first)))
+        usual = middle_of(pitch[inside])
+        higher = np.minimum(np.maximum(_around(pitch, inside, usual), low), high) - low
         few = np.log(max(_ENOUGH / inside.sum(), 1))
         return np.asarray(
             self.contrast * min(heard.contrast, _CLEAR)

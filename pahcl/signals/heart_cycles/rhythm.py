@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.ndimage
 
-from pahcl.signals.heart_cycles._rhythm_beats import Beats, Intervals, judge, lay_beats
+from pahcl.signals.heart_cycles._rhythm_beats import Beats, Intervals, judge, lay_beats, middle_of
 from pahcl.signals.heart_cycles._rhythm_rate import (
     Recurrence,
     likely_periods,
@@ -137,7 +137,7 @@ class Rhythm(Segmenter):
         mean = scipy.ndimage.uniform_filter1d(level, round(width) | 1)
         wide = scipy.ndimage.uniform_filter1d(level, round(1.4 * width) | 1)
         loud = mean > 0.6
-        usual = np.median(wide[loud]) if loud.any() else np.float32(0)
+        usual = np.float32(middle_of(wide[loud])) if loud.any() else np.float32(0)
         longer = np.float32(self.longer) * (wide - usual) * np.minimum(np.maximum(mean, 0), 1)
         above = mean - np.float32(self.threshold)
         weight = np.float32(self.weight)
@@ -147,7 +147,7 @@ class Rhythm(Segmenter):
         """Charge a period that is a multiple of one which is as good."""
         if len(beats.first) < 2:
             return 0.0
-        period = float(np.median(np.diff(beats.first)))
+        period = middle_of(np.diff(beats.first))
         here = max(found.at(period), 0.1)
         # A fast heart has systole as long as diastole: half its period is no error.
         parts = (2, 3) if period > 0.6 * FRAME_RATE else (3,)
