@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pahcl import files
+from pahcl import files, signals
 from pahcl.commands._segment_files import Listed
 from pahcl.commands._segment_source import Source, open_recording
 from pahcl.errors import PahclError, RecordError, UsageError, told_by
-from pahcl.signals import heart_cycles
 from pahcl.signals.heart_cycles import (
     BOUNDARIES,
     HeartCycles,
@@ -84,10 +83,10 @@ def chosen_segmenter(name: str, weights: str | Path | None) -> Segmenter:
 
 def code_digest(weights: str | None = None) -> str:
     """Name the code and the weights that find and judge cycles, so that other ones do so again."""
-    folder = Path(heart_cycles.__file__).parent
+    folder = Path(signals.__file__).parent  # sounds are read, resampled and repaired there
     parts = [
-        (path.name, files.sha256_file(path))
-        for path in sorted(folder.iterdir())
+        (path.relative_to(folder).as_posix(), files.sha256_file(path))
+        for path in sorted(folder.rglob("*"))
         if path.suffix in {".py", ".json", ".safetensors"}
     ]
     parts += [] if weights is None else [("weights", files.sha256_file(Path(weights)))]

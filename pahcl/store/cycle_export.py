@@ -35,7 +35,7 @@ from pahcl.signals.heart_cycles.preparation import prepare
 from pahcl.store.bar import Bar
 from pahcl.store.cycle_counts import Groups
 from pahcl.store.cycle_finders import sound_of
-from pahcl.store.cycle_report import dropped_by_label, statistics
+from pahcl.store.cycle_report import dropped_by_label, read_statistics, statistics
 from pahcl.store.cycles import CycleTable
 from pahcl.store.pool import work_off
 from pahcl.store.reader import SignalStore, kept_open
@@ -147,8 +147,7 @@ def export_cycles(
     with writing_to(folder):
         _agree(folder, json.loads(json.dumps(plan)))
         if (folder / STATS).is_file():
-            done: dict[str, Any] = json.loads((folder / STATS).read_text(encoding="utf-8"))
-            return done
+            return read_statistics(folder / STATS)
         began = time.monotonic()
         folders = _folders(store)
         seconds = _write_files(store, table, keep, folders, folder, settings, workers, progress)

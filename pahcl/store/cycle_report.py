@@ -5,12 +5,15 @@ The keys of `global_stats` and `per_recording_stats` are those of PA-HCL.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pahcl.errors import StoreError
 from pahcl.store.cycle_counts import Groups
 from pahcl.store.cycles import CycleTable
 from pahcl.store.reader import SignalStore
@@ -75,6 +78,21 @@ def statistics(
         },
         "per_recording_stats": recordings,
     }
+
+
+def read_statistics(path: Path) -> dict[str, Any]:
+    """Read what a complete export says of itself.
+
+    Raises:
+        StoreError: It is damaged.
+    """
+    try:
+        stats: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if stats["global_stats"] and stats["rejected"]:
+            return stats
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise StoreError(f"{path} is damaged. Delete it and give the same command again.")
 
 
 def _boundaries(table: CycleTable) -> npt.NDArray[np.int64]:

@@ -42,6 +42,18 @@ def export(hearts, out, progress=False, **settings):
     )
 
 
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"global_stats": {}}'])
+def test_damaged_counts_are_named_and_written_again(hearts, tmp_path, text):
+    stats = export(hearts, tmp_path / "out")
+    path = tmp_path / "out" / "processing_stats.json"
+    path.write_text(text)
+    with pytest.raises(StoreError, match=r"processing_stats\.json is damaged\. Delete it"):
+        export(hearts, tmp_path / "out")
+    path.unlink()
+    again = export(hearts, tmp_path / "out")
+    assert again["rejected"] == stats["rejected"]
+
+
 def timeless(folder):
     """Checksums of all files but the one that holds seconds of work."""
     return {name: sum for name, sum in tree(folder).items() if name != "processing_stats.json"}

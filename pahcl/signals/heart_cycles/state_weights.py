@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -54,14 +55,31 @@ def read_network(weights: str | Path | None, device: str = "cpu") -> StateNetwor
 def _read(path: str, changed: int, device: str) -> StateNetwork:
     settings, state = _open(Path(path))
     try:
+        _require_described(settings, state)
         network = StateNetwork(**settings)
         network.load_state_dict(state)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, IndexError) as error:
         raise CheckpointError(
             f"{path} does not hold the weights of the network that it describes. Train it again "
             "with this version of pahcl, or take another file."
         ) from error
     return network.eval().to(device)
+
+
+def _require_described(settings: dict[str, Any], state: dict[str, Tensor]) -> None:
+    """Refuse other tensors than are described, before a network of any size takes memory.
+
+    Raises:
+        ValueError: They are others.
+    """
+    with torch.device("meta"):
+        described = StateNetwork(**settings).state_dict()
+    if _shapes(described) != _shapes(state):
+        raise ValueError("other tensors than are described")
+
+
+def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: values.shape for name, values in state.items()}
 
 
 def _open(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
