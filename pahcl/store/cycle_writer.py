@@ -31,9 +31,8 @@ from pahcl.signals.heart_cycles.cycles import BOUNDARIES, HeartCycles
 from pahcl.signals.heart_cycles.quality import QualityCheck
 from pahcl.store.bar import Bar
 from pahcl.store.cycle_counts import Groups, PerRecord
-from pahcl.store.cycle_finders import SOUND, Finder, Found, sound_of
+from pahcl.store.cycle_finders import SOUND, Finder, Found, code_digest, sound_of
 from pahcl.store.cycles import (
-    CYCLES_FORMAT,
     FLAG,
     MEASURE,
     CycleManifest,
@@ -182,8 +181,8 @@ def _brief(values: object) -> str:
 
 
 def _parts(store: Path, wanted: CycleManifest) -> Path:
-    """Name the folder of the unfinished table: another question has another one."""
-    question = {**wanted.to_dict(), "chunk": CHUNK_RECORDS, "format": CYCLES_FORMAT}
+    """Name the folder of the unfinished table: another question, or other code, has another one."""
+    question = {**wanted.to_dict(), "chunk": CHUNK_RECORDS, "code": code_digest()}
     digest = sha256_text(canonical_json(question))
     return store / CYCLES / f".{wanted.name}.{digest[:16]}.{PARTS}"
 

@@ -156,6 +156,33 @@ def test_workers_do_not_change_a_byte(store, monkeypatch):
     assert tree(store.path / "cycles") == alone
 
 
+@pytest.mark.parametrize("newer", [False, True])
+def test_what_other_code_has_begun_is_not_gone_on_with(store, monkeypatch, newer):
+    """Rows of two states of the code in one table would be those of neither."""
+    monkeypatch.setattr(writer_module, "CHUNK_RECORDS", 5)
+    usual, seen = Metronome.find, []
+
+    def stopped(self, signal, fs, ecg):
+        if len(seen) == 12:
+            raise KeyboardInterrupt
+        seen.append(fs)
+        return usual(self, signal, fs, ecg)
+
+    monkeypatch.setattr(Metronome, "find", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        find(store)
+
+    def later(self, signal, fs, ecg):
+        return usual(replace(self, beat=0.5), signal, fs, ecg)
+
+    monkeypatch.setattr(Metronome, "find", later)
+    if newer:
+        monkeypatch.setattr(writer_module, "code_digest", lambda: "newer")
+    lengths = (find(store).frame.eval("end - start")).round(6).unique()
+    assert sorted(lengths) == ([0.5] if newer else [0.5, 0.8])
+    assert not list((store.path / "cycles").glob(".*"))
+
+
 def test_a_complete_table_is_left_alone_and_another_question_is_refused(store):
     find(store)
     before = tree(store.path)
