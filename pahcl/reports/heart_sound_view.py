@@ -100,9 +100,7 @@ class HeartSoundView:
     def prepared(self) -> Prepared:
         """Give the excerpt as a segmenter hears it: 25 to 400 Hz, 1 is the usual height."""
         samples, _ = repair(np.asarray(self.signal, dtype=np.float32)[None])
-        # What rounding leaves of a constant would be scaled up and look like sound.
-        middle = np.median(samples) if samples.size else 0.0
-        return prepare(samples[0] - middle, self.fs)
+        return prepare(samples[0], self.fs)
 
 
 def excerpt_of(duration: float, wanted: tuple[float, float] | None = None) -> tuple[float, float]:

@@ -165,3 +165,16 @@ def test_next_to_no_samples_are_prepared(fs: float, length: int) -> None:
     prepared = prepare(np.full(length, 0.5, dtype=np.float32), fs)
     assert len(prepared.signal) == len(resample(np.zeros(length), fs, 1000))
     assert np.isfinite(prepared.signal).all()
+
+
+@pytest.mark.parametrize("fs", [2000, 4000, 44100])
+@pytest.mark.parametrize("offset", [0.0, 0.3])
+def test_digital_silence_does_not_make_rounding_the_usual_height(fs: float, offset: float) -> None:
+    sound = heart(fs, 8.0)
+    gap = np.full(int(24 * fs), 0.0, dtype=np.float32)
+    alone = prepare(sound, fs).signal
+    both = prepare(np.concatenate([sound, gap]) + np.float32(offset), fs).signal
+    inner = slice(500, 7000)
+    np.testing.assert_allclose(both[inner], alone[inner], rtol=0.2, atol=0.02)
+    assert np.abs(both[10_000:-500]).max() < 1e-3
+    assert not prepare(gap + np.float32(offset), fs).signal.any()

@@ -68,7 +68,7 @@ def prepare(
     filtered: npt.NDArray[np.floating] | None = _by_spectrum(samples, fs, to, band)
     if filtered is None:
         filtered = _both_ways(resample(samples, fs, to), to, band)
-    return Prepared(scaled(filtered, to), to, len(signal) / fs)
+    return Prepared(scaled(filtered, to, samples), to, len(signal) / fs)
 
 
 def _by_spectrum(
@@ -149,16 +149,28 @@ def _both_ways(
     return longer[pad : len(longer) - pad]
 
 
-def scaled(signal: npt.NDArray[np.floating], fs: float) -> npt.NDArray[np.float32]:
+def scaled(
+    signal: npt.NDArray[np.floating], fs: float, recorded: npt.NDArray[np.floating] | None = None
+) -> npt.NDArray[np.float32]:
     """Divide by the usual height: the median, over the recording, of each second's loudest sample.
 
     A recording of less than `_FEWEST` seconds is divided into as many parts instead, so that knocks
-    at both of its ends are still the fewer.
+    at both of its ends are still the fewer. Seconds in which nothing was recorded do not count:
+    what rounding leaves there is no height.
+
+    Args:
+        signal: `[L]` as it is heard.
+        fs: Its rate in Hz.
+        recorded: The samples that it comes from, at whatever rate; constant where nothing was
+            recorded.
     """
     pieces = max(len(signal) // int(fs), _FEWEST)
     width = len(signal) // pieces
-    loudest = np.abs(signal[: pieces * width]).reshape(pieces, -1)
-    height = float(np.median(loudest.max(axis=1))) if width else 0.0
+    loudest = np.abs(signal[: pieces * width]).reshape(pieces, -1).max(axis=1, initial=0.0)
+    if recorded is not None and len(recorded) >= pieces:
+        parts = recorded[: len(recorded) // pieces * pieces].reshape(pieces, -1)
+        loudest = loudest[parts.max(axis=1) > parts.min(axis=1)]
+    height = float(np.median(loudest)) if len(loudest) else 0.0
     if height <= 0:
         return np.zeros(len(signal), dtype=np.float32)
     # What is far beyond any heart is a knock, of which the height says nothing more.
