@@ -178,11 +178,13 @@ def _chain(
     gain = first + follow[most : most + count]
     earlier = _windows(total, len(lengths))
     back = np.empty(count, dtype=np.int64)
+    rows = np.arange(least) * len(lengths)
     for begin in range(0, count, least):
         stop = min(begin + least, count)
         scores = earlier[begin:stop] + fit[begin:stop]
-        scores.argmax(axis=1, out=back[begin:stop])
-        np.add(scores.max(axis=1), gain[begin:stop], out=total[most + begin : most + stop])
+        best = scores.argmax(axis=1, out=back[begin:stop])
+        highest = scores.ravel()[rows[: stop - begin] + best]
+        np.add(highest, gain[begin:stop], out=total[most + begin : most + stop])
     final = max(count - int(LAST * reference), 0)
     return lengths[back], final + int(total[most + final :].argmax())
 

@@ -41,9 +41,8 @@ def sound_edges(
     least, most = (pace * np.array(limits) * rate for limits in (BEFORE[which], AFTER[which]))
     reach = int(np.ceil(max(least[1], most[1]))) + 1
     offset = np.arange(-reach, reach + 1)
-    heard = np.pad(level, reach + 1, mode="edge")
-    place = np.clip(middles, -1, len(level)) + reach + 1
-    around = heard[place[:, None] + offset]
+    place = np.minimum(np.maximum(middles, -1), len(level))[:, None] + offset
+    around = level[np.minimum(np.maximum(place, 0), len(level) - 1)]
     near = max(round(0.03 * pace * rate), 1)
     peak = around[:, reach - near : reach + near + 1].max(axis=1, keepdims=True)
     left, right = around[:, reach::-1], around[:, reach:]
@@ -62,7 +61,7 @@ def _crossing(
     below = along < floor + height * (peak - floor)
     below[:, : int(np.ceil(least))] = False
     first = np.where(below.any(axis=1), below.argmax(axis=1), most)
-    return np.clip(first, least, most).astype(np.float64)
+    return np.minimum(np.maximum(first, least), most).astype(np.float64)
 
 
 def lay_states(
