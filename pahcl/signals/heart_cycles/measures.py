@@ -18,7 +18,7 @@ normal beat (after Malik et al., Medical and Biological Engineering and Computin
 it against the cycle before): premature beats, the pauses behind them, beats that were missed."""
 
 NEIGHBOURS = 5
-"""Cycles before and behind that are the neighbourhood."""
+"""Cycles before and behind that, with the cycle itself, are the neighbourhood."""
 
 
 @dataclass(frozen=True)
