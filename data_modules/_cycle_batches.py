@@ -93,7 +93,6 @@ class CycleDataset(BatchDataset):
             "start": found.start,
             "stop": found.stop,
             "target": self.targets[positions],
-            "bounds": bounds.astype(np.float32),
             "cycle": self.cycles.number[cycle],
         }
         for first in range(0, len(indices), size):
@@ -101,6 +100,7 @@ class CycleDataset(BatchDataset):
             yield {
                 "samples": torch.from_numpy(found.samples(part)),
                 **{name: torch.from_numpy(array[part]) for name, array in shipped.items()},
+                "bounds": bounds[part].astype(np.float32),  # no tensor: it stays on this side
                 "record_id": record_ids[part],
                 "subject_id": subject_ids[part],
             }
@@ -132,7 +132,8 @@ class CyclesOnDevice:
         wanted = self.settings
         block, real = self._to_signal(*(batch[key] for key in SHIPPED))
         how = wanted.length, wanted.shares, wanted.kernel
-        fitted = fit_length(block, real, batch["bounds"], self.spec.length or 1, *how)
+        bounds = torch.from_numpy(batch["bounds"])
+        fitted = fit_length(block, real, bounds, self.spec.length or 1, *how)
         signal = normalise_(fitted.signal, fitted.mask, self.spec.normalisation)
         signal, mask = self._augmenter(signal, fitted.mask, batch)
         found = {"signal": signal, "mask": mask, **rest}

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from pahcl.errors import SpecError, UsageError
-from pahcl.signals.heart_cycles.interpolation import HALF_WIDTHS, Kernel
+from pahcl.signals.heart_cycles import lengths
+from pahcl.signals.heart_cycles.interpolation import HALF_WIDTHS, Kernel, interpolate
 from pahcl.signals.heart_cycles.lengths import SHARES, LengthMode, fit_length, phase_edges
+from pahcl.signals.heart_cycles.parts import split_parts
 
 NAN = float("nan")
 
@@ -183,6 +185,42 @@ def test_gradients_flow(mode: LengthMode) -> None:
     assert signal.grad[0, 0, 40:60].abs().min() > 0
     if mode == "pad":
         assert not signal.grad[0, 0, :5].any()
+
+
+ANY = (
+    (100.2, 220.0, 400.0, 500.0, 900.7),
+    (50.0, NAN, NAN, NAN, 1110.0),
+    (60.0, 70.0, 75.0, 700.0, 801.0),
+)
+
+
+@pytest.mark.parametrize("mode", ["pad", "resample", "phase"])
+@pytest.mark.parametrize("kernel", ["sinc", "linear"])
+def test_bounds_on_the_cpu_spare_asking_the_device(
+    mode: LengthMode, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signal, bounds = block(*ANY)
+    fitted = fit_length(signal, None, bounds, 300, mode, kernel=kernel)
+    fit_length(signal.to("meta"), None, bounds, 300, mode, kernel=kernel)  # has no values to ask
+    if mode != "pad":
+        with pytest.raises(RuntimeError, match="meta"):
+            fit_length(signal.to("meta"), None, bounds.to("meta"), 300, mode, kernel=kernel)
+    monkeypatch.setattr(lengths, "_widest", lambda bounds, edges: None)
+    asked = fit_length(signal, None, bounds, 300, mode, kernel=kernel)
+    assert torch.equal(asked.signal, fitted.signal)
+
+
+def test_parts_by_state_do_not_ask_the_device() -> None:
+    signal, bounds = block(*ANY)
+    for count in (2, 4, 6, 8):
+        split_parts(signal.to("meta"), None, bounds.to("meta"), count, "state")
+        step = signal.shape[2] / (signal.shape[2] // count)
+        positions = torch.linspace(-5, 1205, 400).expand(3, -1)
+        steps = torch.tensor([[0.5], [2.0], [1.3]]).expand(-1, 400)
+        real = torch.ones(3, 1200, dtype=torch.bool)
+        exact, _ = interpolate(signal, real, positions, steps)
+        bound, _ = interpolate(signal, real, positions, steps, widest=max(step, 2.0))
+        torch.testing.assert_close(bound, exact)
 
 
 @pytest.mark.gpu

@@ -16,7 +16,12 @@ HALF_WIDTHS = {"sinc": 8, "linear": 1}
 
 
 def interpolate(
-    signal: Tensor, real: Tensor, positions: Tensor, step: Tensor, kernel: Kernel = "sinc"
+    signal: Tensor,
+    real: Tensor,
+    positions: Tensor,
+    step: Tensor,
+    kernel: Kernel = "sinc",
+    widest: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Give the signal at any positions.
 
@@ -31,6 +36,8 @@ def interpolate(
         step: `[B, T]` samples from one position to the next there.
         kernel: `sinc` (band-limited, windowed by (1 - u²)² over its 16 lobes), or `linear` (a
             triangle).
+        widest: A step that none exceeds, where the program knows one. Otherwise the device is
+            asked, and on a GPU the program waits for all that was given to it before.
 
     Returns:
         `[B, C, T]` float32, 0 where the nearest sample is not real, and `[B, T]` bool where it is.
@@ -38,7 +45,9 @@ def interpolate(
     batch, leads, length = signal.shape
     width = step.clamp_min(1.0)
     half = HALF_WIDTHS[kernel]
-    reach = math.ceil(half * float(width.max())) if width.numel() else half
+    if widest is None:
+        widest = float(width.max()) if width.numel() else 1.0
+    reach = math.ceil(half * max(widest, 1.0))
     middle = positions.floor()
     taps = torch.arange(1 - reach, reach + 1, device=signal.device)
     distance = (taps - (positions - middle).unsqueeze(2)) / width.unsqueeze(2)

@@ -64,7 +64,8 @@ def fit_length(
             is read by `resample` and `phase` within the kernel's reach, and never shown.
         mask: `[B, L]` bool, true = real signal; None: all of it.
         bounds: `[B, 5]` boundaries of each cycle in samples of its block, whole or not; the three
-            inner ones NaN where they are not known. `pad` cuts at the nearest whole sample.
+            inner ones NaN where they are not known. `pad` cuts at the nearest whole sample. Left on
+            the CPU they spare a GPU's program a wait.
         length: Samples that are wanted.
         mode: How the cycle comes to that length.
         shares: For `phase`: of S1, systole, S2 and diastole; they are scaled to a sum of 1.
@@ -82,16 +83,18 @@ def fit_length(
             f"{tuple(signal.shape)}, {tuple(bounds.shape)} and {length}."
         )
     signal = signal.to(torch.float32)
+    edges = phase_edges(length, shares) if mode == "phase" else (0, length)
+    widest = _widest(bounds.to(torch.float32), edges) if bounds.device.type == "cpu" else None
     bounds = bounds.to(signal.device, torch.float32)
     real = signal.new_ones((len(signal), signal.shape[2]), dtype=torch.bool)
     real = real if mask is None else mask
     if mode == "pad":
         return _padded(signal, real, bounds, length)
     if mode == "phase":
-        return _by_phase(signal, real, bounds, phase_edges(length, shares), kernel)
+        return _by_phase(signal, real, bounds, edges, kernel, widest)
     none = torch.zeros(len(signal), dtype=torch.bool, device=signal.device)
     moved, positions, step = _stretched(bounds, length)
-    values, known = interpolate(signal, real, positions, step, kernel)
+    values, known = interpolate(signal, real, positions, step, kernel, widest)
     return Fitted(values, known, moved, none)
 
 
@@ -136,8 +139,24 @@ def _stretched(bounds: Tensor, length: int) -> tuple[Tensor, Tensor, Tensor]:
     return (bounds - start) / step, start + time * step, step.expand(-1, length)
 
 
+def _widest(bounds: Tensor, edges: tuple[int, ...]) -> float:
+    """Give the largest step between the samples of cycles that are stretched, by state or whole."""
+    whole = (bounds[:, 4] - bounds[:, 0]) / edges[-1]
+    steps = [whole]
+    if len(edges) == bounds.shape[1]:
+        states = bounds.diff(dim=1) / torch.tensor(edges).diff()
+        known = has_phases(bounds)
+        steps = [whole[~known], states[known].flatten()]
+    return max((float(step.max()) for step in steps if step.numel()), default=1.0)
+
+
 def _by_phase(
-    signal: Tensor, real: Tensor, bounds: Tensor, edges: tuple[int, ...], kernel: Kernel
+    signal: Tensor,
+    real: Tensor,
+    bounds: Tensor,
+    edges: tuple[int, ...],
+    kernel: Kernel,
+    widest: float | None,
 ) -> Fitted:
     target = torch.tensor(edges, device=signal.device)
     time = torch.arange(edges[-1], device=signal.device)
@@ -149,6 +168,6 @@ def _by_phase(
     moved, plain, plain_step = _stretched(bounds, edges[-1])
     lost = fallback.unsqueeze(1)
     values, known = interpolate(
-        signal, real, plain.where(lost, positions), plain_step.where(lost, step), kernel
+        signal, real, plain.where(lost, positions), plain_step.where(lost, step), kernel, widest
     )
     return Fitted(values, known, moved.where(lost, target.to(moved.dtype)), fallback)

@@ -142,7 +142,9 @@ def _by_state(signal: Tensor, real: Tensor, bounds: Tensor, count: int, kernel: 
     positions = (edges[:, :-1].unsqueeze(2) + time * step).reshape(batch, -1)
     there = (step * size >= 1).expand(-1, -1, size).reshape(batch, -1)
     every = step.expand(-1, -1, size).reshape(batch, -1)
-    values, known = interpolate(signal, real, positions, every, kernel)
+    # No part is longer than the cycle; a GPU is not asked which one is the longest.
+    widest = None if signal.device.type == "cpu" else length / size
+    values, known = interpolate(signal, real, positions, every, kernel, widest)
     mask = (known & there).view(batch, count, size)
     parts = (values * there.unsqueeze(1)).view(batch, leads, count, size).transpose(1, 2)
     return Parts(parts, mask, fallback)
