@@ -221,15 +221,10 @@ def _flags(source: Source, cycles: HeartCycles, quality: Quality) -> dict[str, F
         if not here.any():
             continue
         signal = source.span(begin, begin + PIECE_SECONDS + SHORTEST_BEAT)
-        found = quality(signal, source.fs, _moved(cycles.take(here), -begin))
+        found = quality(signal, source.fs, cycles.take(here).moved(-begin))
         for name, values in found.flags.items():
             flags[name][here] = values
     return flags
-
-
-def _moved(cycles: HeartCycles, by: float) -> HeartCycles:
-    times = {name: getattr(cycles, name) + by for name in BOUNDARIES}
-    return HeartCycles(**times, confidence=cycles.confidence)
 
 
 def summary_row(job: Job, source: Source, judged: Judged) -> dict[str, Any]:

@@ -76,6 +76,11 @@ class HeartCycles:
         """Choose cycles by position or by a mask."""
         return HeartCycles(**{name: getattr(self, name)[which] for name in _FIELDS})
 
+    def moved(self, by: float) -> HeartCycles:
+        """Add `by` seconds to every time."""
+        times = {name: getattr(self, name) + by for name in BOUNDARIES}
+        return HeartCycles(**times, confidence=self.confidence)
+
     def table(self) -> pd.DataFrame:
         """Give one row per cycle: the boundaries in seconds, heart rate and confidence."""
         columns = {name: getattr(self, name) for name in BOUNDARIES}

@@ -33,11 +33,9 @@ class Found:
 
     def moved(self, by: float) -> Found:
         """Add `by` seconds to every time."""
-        states, cycles = self.states, self.cycles
-        times = {name: getattr(cycles, name) + by for name in BOUNDARIES}
+        states = self.states
         return Found(
-            HeartStates(states.start + by, states.end + by, states.state),
-            HeartCycles(**times, confidence=cycles.confidence),
+            HeartStates(states.start + by, states.end + by, states.state), self.cycles.moved(by)
         )
 
     def before(self, time: float, end: float) -> Found:
