@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import scipy.signal
 import torch
@@ -212,6 +213,26 @@ def test_pitches_are_drawn_within_two_semitones() -> None:
     semitones = 12 * torch.log2(peak(got) / 100.0)
     assert semitones.abs().max() < 2.05
     assert 0.9 < semitones.std() < 1.4
+
+
+@pytest.mark.parametrize("semitones", [-2.0, 2.0])
+def test_heart_sounds_are_shifted_as_far_as_tones(semitones: float) -> None:
+    scene = Scene(fs=1000.0, duration=4.0)
+    clean = [simulate(Heart(), scene, seed=(number,)).clean for number in range(8)]
+    signal = torch.from_numpy(np.asarray(clean, dtype=np.float32))[:, None]
+    shift = PitchShift(p=1.0, semitones=(semitones, semitones))
+    before, after = (
+        _energy_quartiles(one[:, 0].numpy(), scene.fs)
+        for one in (signal, shift(signal, scene.fs, None, seeds(8))[0])
+    )
+    moved = 12 * np.median(np.log2(after / before))
+    assert moved == pytest.approx(semitones, abs=0.5)
+
+
+def _energy_quartiles(signal: npt.NDArray[np.float32], fs: float) -> npt.NDArray[np.float64]:
+    frequency, power = scipy.signal.welch(signal, fs, nperseg=400, nfft=4000)
+    share = np.cumsum(power, axis=1) / power.sum(axis=1, keepdims=True)
+    return np.array([np.interp((0.25, 0.5, 0.75), one, frequency) for one in share])
 
 
 def test_pitch_of_a_heart_changes_and_its_beats_stay_where_they_are() -> None:
