@@ -241,7 +241,8 @@ def read_cycles(store: Path, of: Manifest, records: int, name: str | None = None
         names = cycle_names(store)
         if len(names) > 1:
             raise StoreError(
-                f"{store} has several tables of heart cycles ({', '.join(names)}): name one."
+                f"{store} has several tables of heart cycles ({', '.join(names)}): name one "
+                "(`--cycles NAME`, `cycles.table`, `store.cycles(name)`)."
             )
         name = names[0] if names else "rhythm"
     manifest = read_cycle_manifest(store, name)
