@@ -29,6 +29,7 @@ from pahcl.store.cycles import plain_settings
 SOUND, AID = "PCG", "ECG"
 """Leads of a heart sound, and of an ECG that was recorded with it."""
 
+_SETTINGS_TOLD = 4
 
 Samples = npt.NDArray[np.float32]
 
@@ -221,3 +222,28 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def settings_apart(ours: object, asked: object) -> str:
+    """Say which settings of a table are not those that are asked for; no others."""
+    there, wanted = _flat(ours), _flat(asked)
+    names = [name for name in {**there, **wanted} if there.get(name) != wanted.get(name)]
+    told = [
+        f"{name} {there.get(name, 'not set')}, not {wanted.get(name, 'set')}"
+        for name in names[:_SETTINGS_TOLD]
+    ]
+    return "; ".join(
+        [*told, f"and {len(names) - _SETTINGS_TOLD} more"] if len(names) > _SETTINGS_TOLD else told
+    )
+
+
+def _flat(values: object, name: str = "") -> dict[str, str]:
+    """Write each setting below its path."""
+    if isinstance(values, dict):
+        pairs = [(str(key), value) for key, value in values.items()]
+    elif isinstance(values, list):
+        pairs = [(str(number), value) for number, value in enumerate(values)]
+    else:
+        return {name: canonical_json(values)}
+    below = [_flat(value, f"{name}.{key}" if name else key) for key, value in pairs]
+    return {path: text for one in below for path, text in one.items()}

@@ -31,7 +31,14 @@ from pahcl.signals.heart_cycles.cycles import BOUNDARIES, HeartCycles
 from pahcl.signals.heart_cycles.quality import QualityCheck
 from pahcl.store.bar import Bar
 from pahcl.store.cycle_counts import Groups, PerRecord
-from pahcl.store.cycle_finders import SOUND, Finder, Found, code_digest, sound_of
+from pahcl.store.cycle_finders import (
+    SOUND,
+    Finder,
+    Found,
+    code_digest,
+    settings_apart,
+    sound_of,
+)
 from pahcl.store.cycles import (
     FLAG,
     MEASURE,
@@ -169,15 +176,10 @@ def _complete(store: SignalStore, wanted: CycleManifest) -> CycleTable | None:
         if canonical_json(ours) != canonical_json(asked):
             raise StoreError(
                 f"{store.path} has heart cycles `{wanted.name}` that were made with another "
-                f"{what.removesuffix('s')}: {_brief(ours)}, not {_brief(asked)}. Keep them, choose "
+                f"{what.removesuffix('s')}: {settings_apart(ours, asked)}. Keep them, choose "
                 f"another name, or: {again(store.path, wanted.name)}"
             )
     return table
-
-
-def _brief(values: object) -> str:
-    text = canonical_json(values)
-    return text if len(text) <= 240 else f"{text[:238]} …"
 
 
 def _parts(store: Path, wanted: CycleManifest) -> Path:

@@ -189,7 +189,7 @@ def test_a_complete_table_is_left_alone_and_another_question_is_refused(store):
     times = {path: path.stat().st_mtime_ns for path in (store.path / "cycles").iterdir()}
     find(store)
     assert times == {path: path.stat().st_mtime_ns for path in (store.path / "cycles").iterdir()}
-    with pytest.raises(StoreError, match=r"another finder: .*\"beat\":0.8.*not.*\"beat\":0.5"):
+    with pytest.raises(StoreError, match=r"finder: settings\.beat 0\.8, not 0\.5\. "):
         write_cycles(store, BySegmenter(Metronome(beat=0.5)), progress=False)
     with pytest.raises(StoreError, match="another check"):
         find(store, checks=[Quality(least_contrast=3)])
