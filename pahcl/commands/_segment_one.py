@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pahcl import files, signals
+from pahcl import files
 from pahcl.commands._segment_files import Listed
 from pahcl.commands._segment_source import Source, open_recording
 from pahcl.errors import PahclError, RecordError, UsageError, told_by
@@ -79,18 +79,6 @@ def chosen_segmenter(name: str, weights: str | Path | None) -> Segmenter:
     if weights is None or name != "learned":
         return found
     return replace(found, **{"weights": str(weights)})
-
-
-def code_digest(weights: str | None = None) -> str:
-    """Name the code and the weights that find and judge cycles, so that other ones do so again."""
-    folder = Path(signals.__file__).parent  # sounds are read, resampled and repaired there
-    parts = [
-        (path.relative_to(folder).as_posix(), files.sha256_file(path))
-        for path in sorted(folder.rglob("*"))
-        if path.suffix in {".py", ".json", ".safetensors"}
-    ]
-    parts += [] if weights is None else [("weights", files.sha256_file(Path(weights)))]
-    return files.sha256_text(files.canonical_json(parts))
 
 
 @dataclass(frozen=True)

@@ -150,7 +150,8 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     if arguments.excerpt is not None and not arguments.pictures:
         raise UsageError("`--excerpt` chooses what pictures show: give `--pictures` too.")
 
-    from pahcl.commands._segment_one import Settings, code_digest
+    from pahcl.commands._segment_one import Settings
+    from pahcl.signals.heart_cycles.code import code_digest
     from pahcl.signals.heart_cycles.quality import Quality
 
     least = Quality.least_confidence

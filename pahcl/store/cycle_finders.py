@@ -8,16 +8,14 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from pahcl import signals
 from pahcl.errors import RecordError
-from pahcl.files import canonical_json, sha256_file, sha256_text
+from pahcl.files import canonical_json, sha256_file
 from pahcl.signals import HeartStates, Recording
 from pahcl.signals.heart_cycles.cycles import HeartCycles, whole_cycles
 from pahcl.signals.heart_cycles.quality import Quality, QualityCheck, UpstreamQuality
@@ -178,17 +176,6 @@ class ByClock(Finder):
     def checks(self) -> tuple[QualityCheck, ...]:
         """Do not ask whether windows are alike: they begin anywhere in the beat."""
         return (Quality(least_repeatability=-2.0),)
-
-
-@lru_cache(maxsize=1)
-def code_digest() -> str:
-    """Name the code that prepares sounds, finds cycles and judges them."""
-    folder = Path(signals.__file__).parent
-    texts = {
-        path.relative_to(folder).as_posix(): sha256_file(path)
-        for path in sorted(folder.rglob("*.py"))
-    }
-    return sha256_text(canonical_json(texts))
 
 
 def sound_of(recording: Recording) -> Samples:

@@ -27,6 +27,7 @@ from pahcl.files import (
     write_atomically,
     write_json,
 )
+from pahcl.signals.heart_cycles.code import code_digest
 from pahcl.signals.heart_cycles.cycles import BOUNDARIES, HeartCycles
 from pahcl.signals.heart_cycles.quality import QualityCheck
 from pahcl.store.bar import Bar
@@ -35,7 +36,6 @@ from pahcl.store.cycle_finders import (
     SOUND,
     Finder,
     Found,
-    code_digest,
     settings_apart,
     sound_of,
 )
