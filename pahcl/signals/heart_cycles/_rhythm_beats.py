@@ -87,14 +87,16 @@ def usual_of(values: npt.NDArray[Number]) -> npt.NDArray[Number]:
     """Give the median of each value and the three before and after it, `[K]`."""
     near = values[_neighbours(len(values))]
     near.sort(axis=0)
-    return near[3]
+    middle: npt.NDArray[Number] = near[3]
+    return middle
 
 
 @lru_cache(maxsize=256)
 def _neighbours(count: int) -> Frames:
     """Give the places of the three before and after each of `count`, `[7, count]`."""
     places = np.arange(count) + np.arange(-3, 4)[:, None]
-    return np.minimum(np.maximum(places, 0), count - 1)
+    inside: Frames = np.minimum(np.maximum(places, 0), count - 1)
+    return inside
 
 
 def middle_of(values: Numbers) -> float:

@@ -132,7 +132,8 @@ class Trust:
 
 def _around(values: Floats, known: Mask, usual: float) -> Floats:
     """Give the median of what is around each beat, or the usual value where that is greater."""
-    return np.maximum(usual_of(np.where(known, values, np.float32(usual))), np.float32(usual))
+    around: Floats = usual_of(np.where(known, values, np.float32(usual)))
+    return np.asarray(np.maximum(around, np.float32(usual)))
 
 
 def likenesses(level: Floats, first: Frames, known: Mask, period: float) -> Floats:
