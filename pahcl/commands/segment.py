@@ -151,7 +151,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         raise UsageError("`--excerpt` chooses what pictures show: give `--pictures` too.")
 
     from pahcl.commands._segment_one import Settings
-    from pahcl.signals.heart_cycles.code import code_digest
+    from pahcl.signals.heart_cycles.digest import code_digest
     from pahcl.signals.heart_cycles.quality import Quality
 
     least = Quality.least_confidence

@@ -27,8 +27,8 @@ from pahcl.files import (
     write_atomically,
     write_json,
 )
-from pahcl.signals.heart_cycles.code import code_digest
 from pahcl.signals.heart_cycles.cycles import BOUNDARIES, HeartCycles
+from pahcl.signals.heart_cycles.digest import code_digest
 from pahcl.signals.heart_cycles.quality import QualityCheck
 from pahcl.store.bar import Bar
 from pahcl.store.cycle_counts import Groups, PerRecord
