@@ -42,9 +42,9 @@ SHORTEST_NOTHING = 0.6
 FEWEST_CYCLES = 3
 """Cycles from which the durations of a heart are taken."""
 
-
 CALIBRATION = (2.7, -3.2)
-"""Slope and offset by which the odds of a cycle's chance become those of its being right."""
+"""Slope and offset by which the odds of a cycle's chance become those of its being right: set by
+hand, below the best fit on the recordings that validate, so that rhythmic noise is not trusted."""
 
 
 @dataclass(frozen=True, kw_only=True)
