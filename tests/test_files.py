@@ -10,7 +10,15 @@ import pytest
 import torch
 
 from pahcl.errors import told_by
-from pahcl.files import appearing, is_temporary, plain, sha256_file, write_json, write_text
+from pahcl.files import (
+    appearing,
+    folder_appearing,
+    is_temporary,
+    plain,
+    sha256_file,
+    write_json,
+    write_text,
+)
 
 ROOT = Path(__file__).parents[1]
 
@@ -83,3 +91,15 @@ def test_what_a_library_says_is_the_same_in_every_process() -> None:
     error = ValueError(f"malformed node: {object()!r}\nand more")
     assert told_by(error) == "malformed node: <object object>"
     assert told_by(KeyError()) == "KeyError"
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "folder"
+    with folder_appearing(target) as draft:
+        (draft / "one").write_text("1")
+        assert not target.exists()
+    assert [path.name for path in target.iterdir()] == ["one"]
+    with pytest.raises(FileNotFoundError), folder_appearing(target) as draft:
+        (draft / "missing" / "two").write_text("2")
+    assert not target.exists(), "what was there was given up"
+    assert not list(target.parent.iterdir()), "nothing is left behind"

@@ -29,7 +29,7 @@ import pandas as pd
 
 import pahcl
 from pahcl.errors import StoreError, UsageError
-from pahcl.files import is_temporary, sha256_text, temporary_for, write_json, write_text
+from pahcl.files import folder_appearing, is_temporary, sha256_text, write_json, write_text
 from pahcl.signals import crop_or_pad
 from pahcl.signals.heart_cycles.preparation import prepare
 from pahcl.store.bar import Bar
@@ -287,12 +287,7 @@ def write_cycle_files(job: _Job) -> tuple[int, dict[int, float]]:
         if _is_whole(job.out, one, job.settings):
             continue
         began = time.monotonic()
-        target = job.out / one.folder
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(target, ignore_errors=True)
-        draft = temporary_for(target)
-        try:
-            draft.mkdir()
+        with folder_appearing(job.out / one.folder) as draft:
             recording = store.read(one.row)
             prepared = _z_score(sound_of(recording), recording.fs, job.settings)
             for number, (first, stop) in zip(one.cycle, one.bounds(job.settings.fs), strict=True):
@@ -302,9 +297,6 @@ def write_cycle_files(job: _Job) -> tuple[int, dict[int, float]]:
                 elif len(cycle) < stop - first:  # an annotation may run on behind its record
                     cycle = np.pad(cycle, (0, stop - first - len(cycle)))
                 _save(draft, int(number), cycle, job.settings.parts)
-            draft.rename(target)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
         seconds[one.row] = round(time.monotonic() - began, 4)
     return job.number, seconds
 
